@@ -22,28 +22,31 @@ agrees with `/v1/usage`.
 """
 
 LABELS = {
-    "team": "a name of `teams.yaml`; empty for whoever was not let in, and for administrators",
-    "operation": "generate, edit, models, files, pictures, usage, admin, docs; unknown where there is no such path",
-    "model": "an id of `models.yaml`, whatever alias was asked for; empty where what was asked for is none",
-    "tier": "a tier of the model: of requests the one asked for (auto: none), of pictures and money the one drawn",
+    "team": "a name of `teams.yaml`; empty for unauthenticated requests and for administrators",
+    "operation": "generate, edit, models, files, images, usage, admin, docs; unknown where there is no such path",
+    "model": "an id of `models.yaml`; aliases are resolved; empty for an unknown model",
+    "tier": (
+        "a tier of the model: the requested one for requests (auto or none), the delivered one for images and money"
+    ),
     "backend": "a name of `gateway.yaml`, or sandbox",
-    "size_class": "1mp, 2mp, 4mp, 8mp (at most so many times 1024x1024 pixels), over_8mp; auto where nobody said",
+    "size_class": (
+        "1mp, 2mp, 4mp, 8mp (maximum size in units of 1024x1024 pixels), over_8mp; auto where no size was requested"
+    ),
     "outcome": (
         "of requests: served, invalid, unauthenticated, forbidden, not_found, conflict (of an Idempotency-Key), "
         "limited (by a limit of ours), not_cached, moderated, upstream_rejected, upstream_limited, upstream_failed, "
         "unavailable, client_gone, internal; of backend calls: delivered, or a kind of failure"
     ),
-    "cache": "hit, miss, joined, replayed, bypass; none for what was not served a picture",
-    "result": "as `cache`; of reloads accepted, refused",
+    "cache": "hit, miss, joined, replayed, bypass; none where no image was served",
+    "result": "as `cache`; of flights led, joined, lost; of reloads accepted, refused",
     "limit": "requests_per_minute, images_per_minute, concurrent_images, usd_per_day, usd_per_month",
-    "scope": "team, key, `model:<id>` or `tier:<name>`: what the limit is on; keys are not told apart",
+    "scope": "team, key, `model:<id>` or `tier:<name>`: scope of the limit; keys are not distinguished",
     "window": "day, month; UTC",
-    "basis": "usage, table, estimated, unconfirmed: what a cost rests on",
+    "basis": "usage, table, estimated, unconfirmed: source of a cost",
     "kind": "text_in, text_cached, image_in, image_cached, text_out, image_out",
     "end": "posted, voided, expired_booked, expired_voided",
-    "seat": "led, joined, lost",
     "measure": "requests, images or tokens, as the vendor counts",
-    "reason": "the kind of failure that a breaker opened for",
+    "reason": "the kind of failure that opened the breaker",
     "key": "the id of a key, of `teams.yaml` or issued",
     "version": "of the gateway, or of the settings: 12 digits of the SHA-256 of `models.yaml` and `teams.yaml`",
     "python": "such as 3.11.7",

@@ -49,7 +49,7 @@ def build_tasks(config: AppConfig, parts: SharedParts) -> Mapping[str, TaskFunct
         **build_reload_tasks(config, parts),
         **parts.stores.background_tasks(),
         "collect gauges": _build_collect_gauges(config, parts).run,
-        "watch the loop": LoopLagMonitor(observe=config.observe, monotonic=time.monotonic, sleep=asyncio.sleep).run,
+        "measure loop lag": LoopLagMonitor(observe=config.observe, monotonic=time.monotonic, sleep=asyncio.sleep).run,
         **parts.upstream.background_tasks(config),
         **parts.images.background_tasks(config),
     }

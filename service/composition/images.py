@@ -54,7 +54,7 @@ class ImageParts:
             keep_seconds=entry.keep_seconds,
             sweep_seconds=entry.sweep_seconds,
         )
-        return {"delete images": delete_expired.run}
+        return {"delete expired images": delete_expired.run}
 
 
 def build_images(config: AppConfig, database: Database) -> ImageParts:

@@ -60,7 +60,7 @@ class MoneyParts:
 
     def background_tasks(self) -> Mapping[str, TaskFunction]:
         """Return the tasks that settle holds, report to recounts and renew the lease."""
-        lease: Mapping[str, TaskFunction] = {"keep the lease": self.lease.run} if self.lease else {}
+        lease: Mapping[str, TaskFunction] = {"renew ledger lease": self.lease.run} if self.lease else {}
         return {"settle holds": self.settlement.run, "report to recounts": self.hold_quota.recount_reports.run, **lease}
 
     def close_first(self) -> tuple[Closeable, ...]:

@@ -45,7 +45,7 @@ class StoreMonitors:
 
     def background_tasks(self) -> Mapping[str, TaskFunction]:
         """Return the tasks that check memory and connections."""
-        return {"check eviction": self.eviction_warning.run, "watch the stores": self.watch.run}
+        return {"check eviction": self.eviction_warning.run, "check stores": self.watch.run}
 
     def connections(self) -> tuple[Closeable, ...]:
         """Return the connections, which are closed at the end."""

@@ -50,7 +50,7 @@ class UpstreamParts:
         """Return the tasks that share health and, if they are on, probe blocked vendors."""
         entry = config.settings.health
         probe = ProbeBackends(admission=self.admission, backends=self.vendors, interval_seconds=entry.open_seconds)
-        return {"share health": self.admission.run, **({"probe backends": probe.run} if entry.probe else {})}
+        return {"sync backend health": self.admission.run, **({"probe backends": probe.run} if entry.probe else {})}
 
     def connections(self) -> tuple[Closeable, ...]:
         """Return the clients of vendors and of the shared health."""

@@ -30,7 +30,7 @@ class ApiOperation(StrEnum):
     EDIT = "edit"
     MODELS = "models"
     FILES = "files"
-    IMAGES = "pictures"
+    IMAGES = "images"
     USAGE = "usage"
     ADMIN = "admin"
     DOCS = "docs"

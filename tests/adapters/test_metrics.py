@@ -321,9 +321,9 @@ def test_backends_are_counted_by_the_catalogs_names() -> None:
     seen(RateLimitObserved(backend="alpha", model="alpha/painter", measure="tokens", remaining=1, limit=None))
     assert value(seen, "upstream_attempts_total", "alpha", "painter", "timed_out") == 1
     assert value(seen, "upstream_duration_seconds_sum", "alpha", "painter", "timed_out") == 12
-    assert value(seen, "upstream_headroom_ratio", "alpha", "painter", "images") == 0.25
-    assert value(seen, "upstream_headroom_timestamp_seconds", "alpha", "painter", "images") == THEN
-    assert value(seen, "upstream_headroom_ratio", "alpha", "painter", "tokens") is None
+    assert value(seen, "upstream_rate_limit_remaining_ratio", "alpha", "painter", "images") == 0.25
+    assert value(seen, "upstream_rate_limit_timestamp_seconds", "alpha", "painter", "images") == THEN
+    assert value(seen, "upstream_rate_limit_remaining_ratio", "alpha", "painter", "tokens") is None
 
 
 def breaker(state: BreakerState, reason: FailureKind | None) -> BreakerChanged:
@@ -368,7 +368,7 @@ def test_how_things_stand() -> None:
     assert value(seen, "key_expiry_timestamp_seconds", "search", "k1") == datetime(2026, 12, 1, tzinfo=UTC).timestamp()
     assert value(seen, "model_shutdown_timestamp_seconds", "painter") == datetime(2026, 12, 1, tzinfo=UTC).timestamp()
     assert value(seen, "settings_info", "abc") == 1
-    assert value(seen, "readings_timestamp_seconds") == THEN
+    assert value(seen, "gauges_collected_timestamp_seconds") == THEN
     assert value(seen, "event_loop_lag_seconds_sum") == 0.003
 
 
@@ -379,14 +379,14 @@ def test_what_is_gone_is_not_told_any_more() -> None:
     assert value(seen, "open_holds", "search") is value(seen, "settings_info", "abc") is None
     assert value(seen, "key_expiry_timestamp_seconds", "search", "k1") is None
     assert value(seen, "ledger_oldest_entry_seconds") == 0
-    assert value(seen, "readings_timestamp_seconds") == THEN + 5
+    assert value(seen, "gauges_collected_timestamp_seconds") == THEN + 5
 
 
 def test_budgets_that_could_not_be_read_stay_and_say_since_when() -> None:
     seen = everything()
     seen(readings(budgets=None, taken_at=THEN + 5))
     assert value(seen, "budget_spent_usd", "search", "day", "team") == 2.5
-    assert value(seen, "readings_timestamp_seconds") == THEN
+    assert value(seen, "gauges_collected_timestamp_seconds") == THEN
 
 
 def test_reloads_and_the_books() -> None:
@@ -397,14 +397,14 @@ def test_reloads_and_the_books() -> None:
     )
     seen(SettingsReloaded(problem="wrong"))
     seen(LedgerBehind(waiting=1, reason="away"))
-    assert (value(seen, "settings_last_reload_successful"), value(seen, "ledger_behind")) == (0, 1)
+    assert (value(seen, "settings_last_reload_successful"), value(seen, "ledger_unavailable")) == (0, 1)
     seen(SettingsReloaded(problem=None))
     seen(LedgerCaughtUp(waiting=1))
     seen(EntriesWritten(count=3))
-    assert (value(seen, "settings_last_reload_successful"), value(seen, "ledger_behind")) == (1, 0)
+    assert (value(seen, "settings_last_reload_successful"), value(seen, "ledger_unavailable")) == (1, 0)
     assert [value(seen, "settings_reloads_total", result) for result in ("accepted", "refused")] == [1, 1]
     assert value(seen, "ledger_entries_written_total") == 3
-    assert value(seen, "ledger_last_pump_timestamp_seconds") == THEN
+    assert value(seen, "ledger_last_write_timestamp_seconds") == THEN
 
 
 def test_all_is_read_well_once_nothing_of_it_is_refused_any_more() -> None:
@@ -421,9 +421,9 @@ def test_all_is_read_well_once_nothing_of_it_is_refused_any_more() -> None:
 
 def test_what_only_has_a_number_is_counted() -> None:
     seen = everything()
-    names = ("settlements_delayed", "quota_rebuilds", "quotes_exceeded", "cache_errors", "crashes", "store_warnings")
-    assert [value(seen, f"{name}_total") for name in (*names, "pictures_unkept")] == [1] * 7
-    assert value(seen, "pictures_forgotten_total") == 4
+    names = ("settlements_delayed", "quota_rebuilds", "quotes_exceeded", "cache_errors", "crashes", "redis_warnings")
+    assert [value(seen, f"{name}_total") for name in (*names, "images_not_stored")] == [1] * 7
+    assert value(seen, "images_deleted_total") == 4
     assert value(seen, "holds_total", "voided") == 1
     assert value(seen, "flights_total", "led") == 1
     assert value(seen, "build_info", "1.2.3", "3.11.7") == 1
@@ -490,4 +490,4 @@ def test_prometheus_finds_nothing_to_complain_of() -> None:
 def test_the_memory_of_a_store_without_a_bound_is_not_told() -> None:
     metrics = everything()
     metrics(StoreMemoryMeasured(ratio=None))
-    assert "\ngateway_state_memory_used_ratio " not in scraped(metrics)
+    assert "\ngateway_redis_memory_used_ratio " not in scraped(metrics)

@@ -38,7 +38,7 @@ def test_the_docs_say_what_is_declared() -> None:
         ("size_class", {*SIZE_CLASSES.values()}),
         ("limit", {*Measure}),
         ("basis", {*Basis} - {Basis.CACHE}),
-        ("seat", {*FLIGHT_RESULTS.values()}),
+        ("result", {*FLIGHT_RESULTS.values()}),
     ],
 )
 def test_the_docs_have_every_word(label: str, words: set[str]) -> None:

@@ -67,7 +67,7 @@ HEADROOM = RateLimitObserved(backend="openai", model="m", measure="images", rema
         (request(), {"event": "request", "status": 200, "ms": 1.3, "bytes": 7, "team": "search", "level": "info"}),
         (attempt(FailureKind.BUSY), {"event": "attempt failed", "failure": "busy", "ms": 500.0, "level": "warning"}),
         (Listening(address="http://x", backends=("sandbox",)), {"event": "listening", "backends": ["sandbox"]}),
-        (ImageStoreFailed(request_id="req_1", reason="full"), {"event": "picture not kept", "reason": "full"}),
+        (ImageStoreFailed(request_id="req_1", reason="full"), {"event": "image not stored", "reason": "full"}),
         (
             StoreUnsafe(store="REDIS_URL", problem="drops", advice="set"),
             {"event": "store unsafe", "store": "REDIS_URL", "problem": "drops", "advice": "set", "level": "warning"},

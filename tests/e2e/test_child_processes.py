@@ -36,12 +36,12 @@ TASKS = (
     "reload settings",
     "reload secrets",
     "check eviction",
-    "watch the stores",
+    "check stores",
     "collect gauges",
-    "watch the loop",
-    "share health",
+    "measure loop lag",
+    "sync backend health",
     "probe backends",
-    "delete images",
+    "delete expired images",
 )
 
 
@@ -126,7 +126,7 @@ def test_a_store_that_cannot_be_restarted_ends_the_process_and_delivered_images_
         appendonly.rename(data / "valkey" / "aside")
         appendonly.write_text("a file where a folder should be")
         server(gateway, "valkey").kill()
-        gateway.await_logged("cannot go on")
+        gateway.await_logged("fatal error")
         openai_sim.release()
         caller.join()
         assert [reply.status_code for reply in replies] == [200]

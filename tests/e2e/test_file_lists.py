@@ -134,7 +134,7 @@ def test_a_file_lives_as_long_as_its_caller_requested(http: httpx2.Client, gatew
         assert (reply.status_code, reply.json()["error"]["code"]) == (404, "file_not_found")
     reply = edit(http, gateway, images=[{"file_id": lent["id"]}])
     assert (reply.status_code, reply.json()["error"]["code"]) == (400, "file_not_found")
-    gateway.await_logged("pictures forgotten")
+    gateway.await_logged("images deleted")
     left = {path.name for path in (gateway.data / "pictures").glob("file-*")}
     assert f"{lent['id']}.png" not in left
     assert f"{other['id']}.png" in left

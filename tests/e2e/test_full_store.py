@@ -25,7 +25,7 @@ def test_a_full_store_is_reported_and_open_calls_are_finished(tmp_path: Path, ht
             assert (reply.status_code, reply.json()["status"]) == (200, "degraded")
             assert reply.json()["problems"]["redis"].endswith("% of its memory is used")
             scraped = http.get(f"{gateway.url}/metrics").text
-            (line,) = [line for line in scraped.splitlines() if line.startswith("gateway_state_memory_used_ratio")]
+            (line,) = [line for line in scraped.splitlines() if line.startswith("gateway_redis_memory_used_ratio")]
             assert float(line.split()[1]) > 0.85
             admin.config_set("maxmemory", "0")
             asyncio.run(fill(place.store.url, gateway.url, team, lambda: len(place.vendor.requests) >= 1))

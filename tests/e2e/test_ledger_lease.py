@@ -107,7 +107,7 @@ def test_a_replica_that_lost_the_lease_ends_and_names_the_holder(tmp_path: Path,
         (line,) = [line for line in one.lines if not line.startswith("{")]
         assert "This replica has lost its lease. Another replica counts for the SQLite file" in line
         assert "gw-2, process 9" in line
-        assert one.await_logged("cannot go on")
+        assert one.await_logged("fatal error")
 
 
 def test_a_replica_without_redis_url_waits_for_the_lease_of_replicas_with_one(

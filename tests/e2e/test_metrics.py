@@ -177,7 +177,7 @@ def test_the_numbers_agree(watched: GatewayProcess, http: httpx2.Client, openai_
         {(cache,): sum(n for (_, each), n in by_cache.items() if each == cache) for _, cache in by_cache}
     )
     assert min(told.sum("cache_bytes_served_total", result=each) for each in ("hit", "joined", "replayed")) > 100
-    assert told.sum("flights_total", seat="led") >= 5
+    assert told.sum("flights_total", result="led") >= 5
     assert told.sum("budget_limit_usd", team="search", window="month", scope="team") == 800
     assert {"process_resident_memory_bytes", "gateway_event_loop_lag_seconds_count"} <= told.names()
 

@@ -369,5 +369,9 @@ def test_a_start_without_its_database_is_refused_in_one_line_after_a_timeout(set
     assert done.stderr.startswith("image-gateway: The PostgreSQL at 127.0.0.1 does not answer (")
     assert len(done.stderr.splitlines()) == 1
     (waiting,) = map(json.loads, done.stdout.splitlines())
-    assert (waiting["event"], waiting["level"], waiting["seconds"]) == ("waiting for the database", "warning", 1.0)
+    assert (waiting["event"], waiting["level"], waiting["max_wait_seconds"]) == (
+        "waiting for the database",
+        "warning",
+        1.0,
+    )
     assert "geheim" not in done.stdout + done.stderr

@@ -27,7 +27,7 @@ def test_images_are_deleted_after_their_lifetime(tmp_path: Path, config: Path, h
         os.utime(storage / name, (at, at))
     environment = {"IMAGE_GATEWAY_CONFIG": own, "STORAGE_URL": storage.as_uri(), "URL_SIGNING_KEY": "k" * 32}
     with GatewayProcess(tmp_path / "data", environment) as gateway:
-        gateway.await_logged("pictures forgotten", count=2)
+        gateway.await_logged("images deleted", count=2)
         known = edit(http, gateway, images=[{"file_id": new.removesuffix(".png")}])
         gone = edit(http, gateway, images=[{"file_id": old.removesuffix(".png")}])
     assert (known.status_code, gone.status_code) == (200, 400)
@@ -65,7 +65,7 @@ def test_a_hanging_bucket_fails_urls_and_serves_inline_images(
             body = {"prompt": "a fox", "response_format": "url"}
             linked = http.post(f"{gateway.url}/v1/images/generations", json=body, headers=gateway.headers)
         gateway.await_logged("request", path=f"/v1/files/{name}/content", error="storage_unavailable", cause=TIMED_OUT)
-        gateway.await_logged("picture not kept", cause=COOLING_DOWN)
+        gateway.await_logged("image not stored", cause=COOLING_DOWN)
     assert begun.status_code == 200
     assert read_image(inline).startswith(b"\x89PNG")
     assert (linked.status_code, linked.json()["error"]["code"]) == (503, "storage_unavailable")

@@ -204,9 +204,9 @@ def exhausted_accounts() -> str:
     return f"{aggregate('max', 'backend')}({series('gateway_upstream_exhausted', IN_BACKENDS)})"
 
 
-def headroom(*matchers: str, by: str = "") -> str:
-    """Return the share that is left of the limits of accounts."""
-    return f"{aggregate('min', by)}({series('gateway_upstream_headroom_ratio', *matchers)})"
+def remaining_rate_limit(*matchers: str, by: str = "") -> str:
+    """Return the remaining share of the accounts' rate limits."""
+    return f"{aggregate('min', by)}({series('gateway_upstream_rate_limit_remaining_ratio', *matchers)})"
 
 
 def images_in_flight() -> str:

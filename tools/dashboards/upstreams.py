@@ -46,9 +46,9 @@ NOW = Section(
             steps=((None, GREEN), (60, YELLOW), (120, RED)),
         ),
         number(
-            "Least headroom",
-            "The least that any account has left of a limit, as its vendor said last.",
-            queries.headroom(*CHOSEN),
+            "Lowest remaining rate limit",
+            "The lowest remaining share of any account's rate limit, as its vendor last reported.",
+            queries.remaining_rate_limit(*CHOSEN),
             "percentunit",
             high=1,
             decimals=0,
@@ -122,10 +122,10 @@ TIMES = Section(
             width=12,
         ),
         lines(
-            "Who waits for whom",
-            "Purchases that were led, joined while they were under way, or lost because their leader went away.",
+            "Flights",
+            "Single flights that requests led, joined, or lost because their leader ended.",
             "ops",
-            Query(queries.rate(queries.FLIGHTS, "seat"), "{{seat}}"),
+            Query(queries.rate(queries.FLIGHTS, "result"), "{{result}}"),
             width=12,
         ),
     ),
@@ -135,10 +135,10 @@ LIMITS = Section(
     title="Limits and breakers",
     panes=(
         lines(
-            "Headroom",
-            "What is left of an account's limits, as the vendor said last, by what is counted.",
+            "Remaining rate limits",
+            "The remaining share of each account's rate limits, as its vendor last reported, by measure.",
             "percentunit",
-            Query(queries.headroom(*CHOSEN, by="backend, measure"), "{{backend}} {{measure}}"),
+            Query(queries.remaining_rate_limit(*CHOSEN, by="backend, measure"), "{{backend}} {{measure}}"),
             high=1,
             steps=((None, RED), (0.1, GREEN)),
         ),
@@ -221,7 +221,7 @@ WORK = Section(
 UPSTREAMS = Dashboard(
     name="upstreams",
     title="Image gateway: upstreams",
-    says="Calls to vendors by outcome, their latency, headroom and breakers.",
+    says="Calls to vendors by outcome, their latency, rate limits and breakers.",
     sections=(NOW, CALLS, TIMES, LIMITS, WORK),
     variables=(BACKEND, MODEL),
 )

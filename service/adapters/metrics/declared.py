@@ -77,195 +77,207 @@ def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...]) ->
 
 REQUESTS = counter(
     "gateway_requests_total",
-    "Requests that were answered, health checks and scrapes aside. A stream that broke off counts as what broke it.",
+    "Answered requests without health checks and scrapes. A broken stream counts with the outcome that broke it.",
     *("team", "operation", "model", "tier", "outcome", "cache"),
 )
 REQUEST_SECONDS = histogram(
     "gateway_request_duration_seconds",
-    "From the request's first byte to its answer's last; cache is none for what was not served a picture.",
+    "Duration from the first byte of the request to the last byte of the response; "
+    "cache is none where no image was served.",
     *("operation", "model", "tier", "cache"),
     buckets=REQUEST_BUCKETS,
 )
 FIRST_PARTIAL_SECONDS = histogram(
     "gateway_time_to_first_partial_seconds",
-    "From the request to its first preview; the backend is empty where no picture followed.",
+    "Duration from the request to its first preview; the backend is empty if no image followed.",
     *("model", "backend"),
     buckets=REQUEST_BUCKETS,
 )
 REFUSALS = counter(
     "gateway_limit_refusals_total",
-    "Requests that a limit had no room for; scope is team, key, or a model or tier by name.",
+    "Requests refused by a limit; scope is team, key, or a model or tier by name.",
     *("team", "scope", "limit"),
 )
 ATTEMPTS = counter(
     "gateway_upstream_attempts_total",
-    "Backend calls that are over; outcome is delivered or the kind of failure.",
+    "Finished backend calls; outcome is delivered or the kind of failure.",
     *("backend", "model", "outcome"),
 )
 ATTEMPT_SECONDS = histogram(
-    "gateway_upstream_duration_seconds", "Backend calls.", "backend", "model", "outcome", buckets=CALL_BUCKETS
+    "gateway_upstream_duration_seconds",
+    "Duration of backend calls.",
+    "backend",
+    "model",
+    "outcome",
+    buckets=CALL_BUCKETS,
 )
-IN_FLIGHT = gauge(
-    "gateway_images_in_flight", "Pictures that backends are drawing for this replica at the moment.", "backend"
-)
+IN_FLIGHT = gauge("gateway_images_in_flight", "Images that backends are generating for this replica.", "backend")
 BREAKER = gauge(
     "gateway_breaker_state",
-    "0: calls go through, 1: it is being found out whether the backend is back, 2: it is left alone.",
+    "State of the circuit breaker: 0 closed, 1 half-open, 2 open.",
     "backend",
     aggregate=MAX,
 )
 OPENINGS = counter(
     "gateway_breaker_openings_total",
-    "How often this replica found that a backend was left alone, and why.",
+    "Openings of a backend's circuit breaker seen by this replica, by reason.",
     *("backend", "reason"),
 )
 RATE_LIMIT_LEFT = gauge(
-    "gateway_upstream_headroom_ratio",
-    "What is left of a limit of the account, as a part of it, as the vendor said last.",
+    "gateway_upstream_rate_limit_remaining_ratio",
+    "Remaining share of a rate limit of the account, as last reported by the vendor.",
     *("backend", "model", "measure"),
     aggregate="min",
 )
 RATE_LIMIT_AT = gauge(
-    "gateway_upstream_headroom_timestamp_seconds",
-    "When the vendor said so.",
+    "gateway_upstream_rate_limit_timestamp_seconds",
+    "Time of the vendor's last report.",
     *("backend", "model", "measure"),
     aggregate=MAX,
 )
 EXHAUSTED = gauge(
-    "gateway_upstream_exhausted", "1 while the account has no credit, as far as is known.", "backend", aggregate=MAX
+    "gateway_upstream_exhausted", "1 while the account has no credit, as far as known.", "backend", aggregate=MAX
 )
 IMAGES = counter(
     "gateway_images_total",
-    "Pictures that were bought and delivered, by the tier that was drawn. What the cache served is not bought.",
+    "Generated and delivered images, by the delivered tier. Cache hits are not included.",
     *("team", "model", "backend", "tier", "size_class", "operation"),
 )
 COST = counter(
     "gateway_cost_usd_total",
-    "What was booked, as in the ledger.",
+    "Cost of posted entries, as in the ledger.",
     *("team", "tier", "model", "backend", "basis"),
     scale=NANO,
 )
 UNCERTAIN = counter(
     "gateway_uncertain_usd_total",
-    "The part of what was booked that no vendor has confirmed.",
+    "Part of the posted cost that no vendor has confirmed.",
     "basis",
     scale=NANO,
     initial_labels=combinations(("estimated", "unconfirmed")),
 )
 SAVED = counter(
     "gateway_saved_usd_total",
-    "What hits, joined and replayed requests would have cost.",
+    "Cost avoided by cache hits, joined and replayed requests.",
     *("team", "model", "tier"),
     scale=NANO,
 )
 TOKENS = counter(
     "gateway_tokens_total",
-    "Tokens as vendors counted them. The kinds have nothing in common: what was cached is not in text_in or image_in.",
+    "Tokens as counted by vendors. The kinds are disjoint: cached tokens are not in text_in or image_in.",
     *("model", "backend", "kind"),
 )
 QUOTES_EXCEEDED = counter(
-    "gateway_quotes_exceeded_total", "Purchases that cost more than was held for them: a price is too low."
+    "gateway_quotes_exceeded_total", "Calls that cost more than their hold, because a price is too low."
 )
 HOLDS = counter(
     "gateway_holds_total",
-    "How holds ended.",
+    "Ended holds, by end.",
     "end",
     initial_labels=combinations(("posted", "voided", "expired_booked", "expired_voided")),
 )
 OPEN_HOLDS = gauge("gateway_open_holds", "Holds that have not ended.", "team")
-HELD = gauge("gateway_held_usd", "What open holds set aside.", "team", scale=NANO)
-PENDING_SETTLEMENTS = gauge("gateway_settlements_pending", "Ends of holds that the store has not taken yet.")
+HELD = gauge("gateway_held_usd", "Amount of open holds.", "team", scale=NANO)
+PENDING_SETTLEMENTS = gauge("gateway_settlements_pending", "Settlements that Redis has not accepted yet.")
 DELAYED_SETTLEMENTS = counter(
-    "gateway_settlements_delayed_total", "Times that the store did not take the end of a hold."
+    "gateway_settlements_delayed_total", "Settlements that Redis did not accept at the first try."
 )
-REBUILDS = counter("gateway_quota_rebuilds_total", "Times that a team's counters were made again from the books.")
+REBUILDS = counter("gateway_quota_rebuilds_total", "Rebuilds of a team's counters from the ledger.")
 REDIS_MEMORY = gauge(
-    "gateway_state_memory_used_ratio",
-    "Part of its memory that the fullest server of REDIS_URL uses; absent where none has a bound.",
+    "gateway_redis_memory_used_ratio",
+    "Used share of the memory of the fullest server of REDIS_URL; absent without maxmemory.",
     aggregate=MAX,
 )
 BUDGET_LIMIT = gauge(
     "gateway_budget_limit_usd",
-    "What may be spent in a UTC day or month; scope is team, or a model or tier by name.",
+    "Budget of a UTC day or month; scope is team, or a model or tier by name.",
     *("team", "window", "scope"),
     scale=NANO,
     aggregate=MAX,
 )
 BUDGET_SPENT = gauge(
     "gateway_budget_spent_usd",
-    "What was spent of it, or is held.",
+    "Part of the budget that is spent or held.",
     *("team", "window", "scope"),
     scale=NANO,
     aggregate=MAX,
 )
 BUDGET_LEFT = gauge(
-    "gateway_budget_remaining_usd", "What is left of it.", "team", "window", "scope", scale=NANO, aggregate=MAX
+    "gateway_budget_remaining_usd",
+    "Remaining part of the budget.",
+    "team",
+    "window",
+    "scope",
+    scale=NANO,
+    aggregate=MAX,
 )
 CACHE_RESULTS = counter(
     "gateway_cache_results_total",
-    "Where served pictures came from.",
+    "Served images by cache result.",
     "result",
     initial_labels=combinations(("hit", "miss", "joined", "replayed", "bypass")),
 )
 CACHE_BYTES = counter(
     "gateway_cache_bytes_served_total",
-    "Bytes of answers that nobody had to buy again.",
+    "Bytes of responses that were served without a call.",
     "result",
     initial_labels=combinations(("hit", "joined", "replayed")),
 )
-CACHE_ERRORS = counter("gateway_cache_errors_total", "Times that the store of results did not answer.")
+CACHE_ERRORS = counter("gateway_cache_errors_total", "Failed accesses to the result store.")
 FLIGHTS = counter(
     "gateway_flights_total",
-    "Purchases that other replicas can wait for: led, joined, or lost with their leader.",
-    "seat",
+    "Single flights across replicas: led, joined, or lost with their leader.",
+    "result",
     initial_labels=combinations(("led", "joined", "lost")),
 )
-OUTBOX = gauge("gateway_ledger_outbox_entries", "Entries of this replica that wait for the books.")
+OUTBOX = gauge("gateway_ledger_outbox_entries", "Entries of this replica that wait to be written to the ledger.")
 OLDEST_ENTRY = gauge(
-    "gateway_ledger_oldest_entry_seconds", "How long the oldest of them has waited; 0 if none does.", aggregate=MAX
+    "gateway_ledger_oldest_entry_seconds", "Age of the oldest waiting entry; 0 if none waits.", aggregate=MAX
 )
-LAST_WRITE = gauge(
-    "gateway_ledger_last_pump_timestamp_seconds", "When entries were brought to the books last.", aggregate=MAX
+LAST_WRITE = gauge("gateway_ledger_last_write_timestamp_seconds", "Time of the last write of entries.", aggregate=MAX)
+WRITTEN = counter("gateway_ledger_entries_written_total", "Entries written to the ledger.")
+LEDGER_UNAVAILABLE = gauge(
+    "gateway_ledger_unavailable", "1 while the ledger's database does not answer.", aggregate=MAX
 )
-WRITTEN = counter("gateway_ledger_entries_written_total", "Entries that were brought to the books.")
-LEDGER_UNAVAILABLE = gauge("gateway_ledger_behind", "1 while the books do not answer.", aggregate=MAX)
 RELOADS = counter(
     "gateway_settings_reloads_total",
-    "Times that changed settings and secrets were read.",
+    "Reloads of changed settings and secrets.",
     "result",
     initial_labels=combinations(("accepted", "refused")),
 )
 RELOADED = gauge(
     "gateway_settings_last_reload_successful",
-    "0 while what lies on disk is refused and what was before is in force.",
+    "0 while changed files are refused and the previous settings stay in force.",
     aggregate="min",
 )
-LOADED = gauge("gateway_settings_loaded_timestamp_seconds", "When the settings in force were read.", aggregate=MAX)
+LOADED = gauge("gateway_settings_loaded_timestamp_seconds", "Time when the settings in force were read.", aggregate=MAX)
 SETTINGS = gauge(
     "gateway_settings_info", "1; the version is a digest of models.yaml and teams.yaml.", "version", aggregate="count"
 )
 EXPIRIES = gauge(
-    "gateway_key_expiry_timestamp_seconds", "When keys end that end within 60 days.", "team", "key", aggregate=MAX
+    "gateway_key_expiry_timestamp_seconds", "Expiry of keys that end within 60 days.", "team", "key", aggregate=MAX
 )
 SHUTDOWNS = gauge(
     "gateway_model_shutdown_timestamp_seconds",
-    "The announced ends of models that are still served.",
+    "Announced shutdown of models that are still served.",
     "model",
     aggregate=MAX,
 )
-BUILD = gauge("gateway_build_info", "1; which gateway on which Python.", "version", "python", aggregate="count")
-LOOP_LAG = histogram("gateway_event_loop_lag_seconds", "How late a timer fires, twice a second.", buckets=LAG_BUCKETS)
-CRASHES = counter("gateway_crashes_total", "Mistakes of the gateway's own.")
-IMAGES_NOT_STORED = counter("gateway_pictures_unkept_total", "Pictures that were delivered and could not be kept.")
-LOST_LINES = counter("gateway_log_lines_lost_total", "Lines of the log that could not be written.")
-IMAGES_DELETED = counter("gateway_pictures_forgotten_total", "Kept pictures that were old enough to be deleted.")
-RESTARTS = counter("gateway_embedded_restarts_total", "Times that an embedded Valkey ended and was started again.")
+BUILD = gauge("gateway_build_info", "1; version of the gateway and of Python.", "version", "python", aggregate="count")
+LOOP_LAG = histogram(
+    "gateway_event_loop_lag_seconds", "Delay of a timer that fires twice a second.", buckets=LAG_BUCKETS
+)
+CRASHES = counter("gateway_crashes_total", "Unexpected errors of the gateway.")
+IMAGES_NOT_STORED = counter("gateway_images_not_stored_total", "Delivered images that could not be stored.")
+LOST_LINES = counter("gateway_log_lines_lost_total", "Log lines that could not be written.")
+IMAGES_DELETED = counter("gateway_images_deleted_total", "Stored images deleted at the end of their lifetime.")
+RESTARTS = counter("gateway_embedded_restarts_total", "Restarts of an embedded Valkey.")
 REDIS_WARNINGS = counter(
-    "gateway_store_warnings_total", "Times that a store was found set up so that it may lose money."
+    "gateway_redis_warnings_total", "Findings of a Redis server configured so that it may lose or refuse money."
 )
 COLLECTED_AT = gauge(
-    "gateway_readings_timestamp_seconds",
-    "When budgets, keys and what waits were read last, with everything there.",
+    "gateway_gauges_collected_timestamp_seconds",
+    "Time of the last complete collection of budgets, keys and backlogs.",
     aggregate="min",
 )
 
@@ -275,7 +287,7 @@ SECTIONS: tuple[tuple[str, tuple[Declared, ...]], ...] = (
         "Backends",
         (ATTEMPTS, ATTEMPT_SECONDS, IN_FLIGHT, BREAKER, OPENINGS, RATE_LIMIT_LEFT, RATE_LIMIT_AT, EXHAUSTED),
     ),
-    ("Pictures and money", (IMAGES, COST, UNCERTAIN, SAVED, TOKENS, QUOTES_EXCEEDED)),
+    ("Images and money", (IMAGES, COST, UNCERTAIN, SAVED, TOKENS, QUOTES_EXCEEDED)),
     (
         "Holds and budgets",
         (
