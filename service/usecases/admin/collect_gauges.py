@@ -1,8 +1,9 @@
-"""Read every few seconds how things stand, so that whoever asks for metrics waits for nothing.
+"""Collection of the gauges of metrics every few seconds, so that a scrape waits for no store.
 
-Rule: budgets are those of the counters that admit requests, made right first where they are lost, one team after
-another; of very many teams some in each round, so that those of others are some rounds old. Where the store does not
-answer there are none in this round; everything else is at hand.
+Rule: budgets are read from the counters that admit requests. Lost counters are rebuilt first, one team after another. A
+round reads a batch of the teams, so budgets may be some rounds old.
+
+Fails with: nothing. While the store does not answer, a round has no budgets; the other gauges are in memory.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -23,12 +24,12 @@ from service.usecases.ports.events import GaugesCollected
 from service.usecases.ports.observer import Observer
 
 EXPIRY_HORIZON = timedelta(days=60)
-"""Keys that end later are not told yet: there may be very many."""
+"""Keys that expire later have no metric, because there may be thousands."""
 
 
 @dataclass(slots=True, kw_only=True)
 class CollectGauges:
-    """The use case. `now` gives an aware UTC time, `interval_seconds` lie between two rounds."""
+    """The collection, with `interval_seconds` between two rounds. `now` returns an aware UTC time."""
 
     config: ConfigSource
     settlement: Settlement
@@ -41,13 +42,13 @@ class CollectGauges:
     _status_by_team: dict[str, Sequence[LimitStatus]] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Collect until cancelled."""
         while True:
             await self.collect()
             await self.sleep(self.interval_seconds)
 
     async def collect(self) -> None:
-        """One round."""
+        """Collect once."""
         snapshot = self.config.snapshot()
         budgets = await self._budgets(snapshot.teams)
         now = self.now()
@@ -78,24 +79,24 @@ class CollectGauges:
 
 
 def money_limits(team: Team) -> tuple[Limit, ...]:
-    """A team's limits in money; not those of its keys."""
+    """Return a team's limits in money, without those of its keys."""
     return tuple(limit for limit in all_limits(Key(id="", team=team, digest="")) if limit.measure in MONEY)
 
 
 def expiring_keys(keys: Iterable[Key], now: datetime) -> tuple[KeyExpiry, ...]:
-    """The keys that end soon and have not yet."""
+    """Return the keys that expire within the horizon."""
     soon = ((key, key.expires_at) for key in keys if key.expires_at and now < key.expires_at < now + EXPIRY_HORIZON)
     return tuple(KeyExpiry(team=key.team.name, key=key.id, expires_at=at) for key, at in soon)
 
 
 def upcoming_shutdowns(catalog: Catalog, today: date) -> Mapping[str, date]:
-    """The announced ends of models that are still served."""
+    """Return the announced shutdowns of models that are still served."""
     alive = ((model.id, model.shutdown_date) for model in catalog.models.values() if not is_shut_down(model, today))
     return {name: day for name, day in alive if day}
 
 
 def model_names(catalog: Catalog) -> Mapping[tuple[str, str], str]:
-    """What the catalog calls a model of a backend; of several names for the same, the first."""
+    """Return the catalog's name of each model of a backend; the first one if there are several."""
     names: dict[tuple[str, str], str] = {}
     for model in catalog.models.values():
         for route in model.routes:

@@ -1,8 +1,9 @@
-"""Know which models and teams there are and whose key is whose, also when that changes while running.
+"""Reload of models, teams and keys while the gateway runs.
 
-Rule: a request sees one version of it all. Files that have changed are read again; one that is wrong is refused, told,
-and the version before stays. So is one that would lock every caller out (`domain/config_lockout.py`). Keys that were
-issued are asked for every few seconds; while the store is away, those known last count.
+Rule: a request sees one version of all three. Changed files are read again, and issued keys are read every few seconds.
+
+Fails with: nothing. A wrong file is reported and refused, and so is one that would lock out every caller
+(`domain/config_lockout.py`); the version before stays. While the key store is away, the last known keys stay.
 """
 
 import asyncio
@@ -23,10 +24,13 @@ UNEXPECTED_ERROR = "They could not be read: a mistake of the gateway's own. A li
 
 @dataclass(slots=True, kw_only=True)
 class ConfigReload:
-    """The use case. `read_files` gives what the files say, or what is wrong with them; `stamp` changes when they do.
+    """The reload, and the port `ConfigSource`.
 
-    It begins with `config`, and with `seen_stamp`, the stamp from before that was read. `enabled_backends` are the
-    backends that are on.
+    Attributes:
+        config: Content of the files in force; at first that of the start.
+        seen_stamp: Stamp of the files when they were last read, taken before the read.
+        enabled_backends: Names of the backends that are on.
+        now: Returns an aware UTC time.
     """
 
     config: Config
@@ -41,21 +45,19 @@ class ConfigReload:
     _snapshot: ConfigSnapshot = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with what the files say."""
         self._snapshot = build_snapshot(self.config, self._issued_keys)
 
     def snapshot(self) -> ConfigSnapshot:
-        """The version in force."""
         return self._snapshot
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Reload until cancelled."""
         while True:
             await self.refresh()
             await asyncio.sleep(self.interval_seconds)
 
     async def refresh(self) -> None:
-        """Look once."""
+        """Read changed files and the issued keys once."""
         await self._reload_files()
         try:
             self._issued_keys = await self.key_store.list_keys()
@@ -64,7 +66,7 @@ class ConfigReload:
         self._snapshot = build_snapshot(self.config, self._issued_keys)
 
     async def _reload_files(self) -> None:
-        """In a thread: files of thousands of teams take seconds, in which requests go on."""
+        """Read changed files in a thread, because files with thousands of teams take seconds."""
         stamp = self.files.stamp()
         if stamp == self.seen_stamp:
             return
@@ -75,11 +77,11 @@ class ConfigReload:
             self.observe(SettingsReloaded(problem=UNEXPECTED_ERROR))
             raise
         if self.files.stamp() != stamp:
-            return  # the files were being changed: the next look reads them whole
+            return  # changed during the read: the next round reads them again
         self.observe(SettingsReloaded(problem=self._apply(loaded)))
 
     def _apply(self, loaded: Config | str) -> str | None:
-        """Put what the files say in force, or return why not."""
+        """Put the files in force, or return the problem."""
         if isinstance(loaded, str):
             return loaded
         snapshot = build_snapshot(loaded, self._issued_keys)
@@ -93,7 +95,7 @@ class ConfigReload:
 
 
 def build_snapshot(config: Config, issued: Iterable[IssuedKey]) -> ConfigSnapshot:
-    """Keys of the file and issued ones; an issued key of a team that is gone lets nobody in, a revoked one neither."""
+    """Build a snapshot. Revoked keys, and issued keys of teams that are gone, are left out."""
     teams = config.team_directory.teams
     keys = {key.digest: _to_key(key, teams[key.team]) for key in issued if key.team in teams and key.revoked_at is None}
     return ConfigSnapshot(

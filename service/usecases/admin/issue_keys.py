@@ -1,9 +1,9 @@
-"""Issue keys while running, replace them, and end them.
+"""API keys that operators issue, replace, change and revoke while the gateway runs.
 
-Rule: a secret is shown once, by the call that makes it; only its digest is kept. Whoever does something is written
-down with it, in one transaction. A key that has ended stays on the list and cannot be brought back. What cannot be done
-is an `InvalidValue` that names the parameter, a key that is not there is `KeyNotFound`; the store may raise
-`LedgerUnavailable`, and then nothing was done.
+Rule: a secret is returned once, by the call that makes it; only its digest is stored. Each change and its audit record
+are one transaction. A key that has ended stays on the list and cannot be activated again.
+
+Fails with: `InvalidValue`, which names the parameter; `KeyNotFound`; `LedgerUnavailable`, and then nothing was changed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,14 +26,14 @@ DAY = 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """A key with its secret, which nobody can say again."""
+    """A key with its secret, which is not stored."""
 
     key: IssuedKey
     secret: str
 
 
 class KeyChanges(TypedDict, total=False):
-    """The fields of a key that become others; what is not here stays as it is."""
+    """The changed fields of a key. A missing field is not changed."""
 
     expires_at: datetime | None
     models: frozenset[str]
@@ -44,9 +44,16 @@ class KeyChanges(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueKeys:
-    """The use case. `teams` and `catalog` are those of the settings, `new_secret` and `new_id` make unguessable texts.
+    """The keys of all teams.
 
-    `keys_in_file` gives the teams of keys that stand in a file of settings, by id; `file` is that file.
+    Attributes:
+        keys_in_file: Returns the team of each key of `teams.yaml`, by id.
+        file: Path of `teams.yaml`, for messages.
+        teams: Returns the teams in force.
+        catalog: Returns the catalog in force.
+        now: Returns an aware UTC time.
+        new_secret: Makes a secret that cannot be guessed.
+        new_id: Makes 32 random hex digits.
     """
 
     store: KeyStore
@@ -66,14 +73,14 @@ class IssueKeys:
         expires_at: datetime | None = None,
         allowance: Allowance = UNRESTRICTED,
     ) -> NewKey:
-        """A new key for a team."""
+        """Issue a key for a team."""
         self.check(team, note, expires_at, allowance)
         new = self._build_key(team, note, expires_at, allowance)
         await self.store.add(new.key, self._record(actor, "issue", new.key, _describe_key(new.key)))
         return new
 
     def check(self, team: str, note: str, expires_at: datetime | None, allowance: Allowance) -> None:
-        """Raise `InvalidValue` for a key that `issue` would refuse. The store is not asked."""
+        """Raise `InvalidValue` for a key that `issue` would refuse, without a call of the store."""
         _check_note(note)
         self._check_expiry(expires_at)
         self._team(team)
@@ -82,7 +89,7 @@ class IssueKeys:
     async def rotate(
         self, actor: Actor, key_id: str, overlap_seconds: float = DAY, expires_at: datetime | None = None
     ) -> tuple[NewKey, IssuedKey]:
-        """A new key with the same team and allowance, and the old one, which ends after `overlap_seconds` at most."""
+        """Replace a key by one with its team and allowance. The old key ends within `overlap_seconds`."""
         if not 0 <= overlap_seconds <= MAX_OVERLAP_SECONDS:
             raise InvalidValue(f"The overlap is 0 to {MAX_OVERLAP_SECONDS} seconds.", param="overlap_seconds")
         self._check_expiry(expires_at)
@@ -98,11 +105,11 @@ class IssueKeys:
         return new, old_key
 
     async def expire(self, actor: Actor, key_id: str, at: datetime | None) -> IssuedKey:
-        """Let a key end at a moment to come; None lets it go on."""
+        """Set the expiry of a key to a time in the future; None removes the expiry."""
         return await self.change(actor, key_id, {"expires_at": at})
 
     async def change(self, actor: Actor, key_id: str, changes: KeyChanges) -> IssuedKey:
-        """Let a key end at another time, or be allowed something else."""
+        """Change the expiry or the allowance of a key."""
         if not changes:
             raise MissingParameter(f"Nothing is to be changed. It can be: {', '.join(KeyChanges.__annotations__)}.")
         ends = "expires_at" in changes
@@ -122,7 +129,7 @@ class IssueKeys:
         return changed
 
     async def revoke(self, actor: Actor, key_id: str) -> IssuedKey:
-        """End a key at once, for good. One that was revoked before stays as it is."""
+        """Revoke a key at once. A key that was revoked before keeps its time."""
         key = await self.get(key_id)
         changed = replace(key, revoked_at=key.revoked_at or self.now())
         detail = "was revoked before" if key.revoked_at else "from now on"
@@ -130,7 +137,7 @@ class IssueKeys:
         return changed
 
     async def list_keys(self, team: str | None = None) -> Sequence[IssuedKey]:
-        """Every key that was ever issued, or those of a team. Raises `InvalidValue` for a team that is none."""
+        """Return all keys that were issued, or those of a team. Raises `InvalidValue` for an unknown team."""
         keys = await self.store.list_keys(team)
         if team is not None and not keys and team not in self.teams():
             raise InvalidValue(
@@ -139,13 +146,13 @@ class IssueKeys:
         return keys
 
     def state(self, key: IssuedKey) -> str:
-        """What has become of a key: active, expired or revoked."""
+        """Return the state of a key: active, expired or revoked."""
         if key.revoked_at:
             return "revoked"
         return "expired" if key.expires_at and key.expires_at <= self.now() else "active"
 
     async def get(self, key_id: str) -> IssuedKey:
-        """The issued key. Raises `KeyNotFound`, which says where a key of a file stands."""
+        """Return an issued key. Raises `KeyNotFound`, which names the file of a key in `teams.yaml`."""
         try:
             return await self.store.get(key_id)
         except KeyNotFound:
@@ -210,7 +217,7 @@ def _check_note(note: str) -> None:
 
 
 def _describe_key(key: IssuedKey) -> str:
-    """Until when a key is good, and for what."""
+    """Describe expiry and allowance of a key, for the audit record."""
     return "; ".join(part for part in (_describe_expiry(key), describe(key.allowance)) if part)
 
 

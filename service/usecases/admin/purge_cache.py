@@ -1,9 +1,10 @@
-"""Say how much is kept for whoever asks the same again, and forget it: the operator's side of the cache.
+"""Count and purge of cached results by operators.
 
-Rule: a team or model that neither the settings know nor anything is kept for is a slip of the pen, told as
-`InvalidValue`; those that left the settings can be named for as long as something of theirs is kept. A store that does
-not answer is `StateUnavailable`. Who forgets is written down first, because one that goes away in between has forgotten
-some: while the record cannot be written (`LedgerUnavailable`) nothing is forgotten.
+Rule: a team or model that left the settings can be named as long as the cache has results of it. The audit record is
+written before the purge, because a purge that is interrupted has deleted a part.
+
+Fails with: `InvalidValue` for an unknown team or model; `StateUnavailable` while the cache does not answer;
+`LedgerUnavailable` while the audit record cannot be written, and then nothing is purged.
 """
 
 from collections.abc import Callable
@@ -23,18 +24,23 @@ SHARED_MESSAGE = "Teams share what is kept (cache.shared in gateway.yaml), so it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountCachedResults:
-    """The use case that looks. `snapshot` gives teams and models; `shared`: what is kept belongs to no team."""
+    """The count of cached results.
+
+    Attributes:
+        snapshot: Returns teams and models in force.
+        shared: Whether all teams share the cache, so that a result belongs to no team.
+    """
 
     results: ResultStore
     snapshot: Callable[[], ConfigSnapshot]
     shared: bool
 
     async def count(self, team: str | None, model: str | None) -> ResultStats:
-        """What is kept for a team, of a model (or alias), of both or in all."""
+        """Count the results of a team, of a model or alias, of both or all."""
         return await self._stats(team, await self.resolve_model(team, model))
 
     async def resolve_model(self, team: str | None, model: str | None) -> str | None:
-        """The id of the model that is meant. Raises `InvalidValue` for a team or model that is none."""
+        """Return the id of a model or alias. Raises `InvalidValue` for an unknown team or model."""
         snapshot = self.snapshot()
         if team is not None and self.shared:
             raise InvalidValue(SHARED_MESSAGE, param="team")
@@ -62,14 +68,14 @@ class CountCachedResults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurgeCache:
-    """The use case that forgets. `now` gives an aware UTC time."""
+    """The purge of cached results. `now` returns an aware UTC time."""
 
     cached: CountCachedResults
     key_store: KeyStore
     now: Callable[[], datetime]
 
     async def purge(self, actor: Actor, team: str | None, model: str | None) -> int:
-        """Forget what is kept for a team, of a model (or alias), of both or in all. How many."""
+        """Delete the results of a team, of a model or alias, of both or all. Returns their number."""
         model_id = await self.cached.resolve_model(team, model)
         await self.key_store.add_record(self._record(actor, team, model_id))
         deleted = await self.cached.results.purge(team, model_id)
@@ -91,7 +97,7 @@ class PurgeCache:
 
 
 def _model_id(model: str | None, catalog: Catalog) -> str | None:
-    """The name under which results of a model are kept, also where an alias is asked for."""
+    """Return the id of the model that an alias stands for."""
     if model in catalog.models:
         return model
     return next((known_model.id for known_model in catalog.models.values() if model in known_model.aliases), model)

@@ -1,8 +1,9 @@
-"""Stories that go on when whoever waits for them leaves.
+"""Tasks that go on when their caller leaves.
 
-Rule: what was begun is finished, whether or not its caller is still there. Only a replica that goes away ends it: then
-it is cancelled, and what it held and flew stays as it is, for others to find. A story that fails after its caller has
-left is logged.
+Rule: a task that was started is finished, also after its caller has left. Only `close` cancels it, when the replica
+ends. Its holds and flights stay as they are, and other replicas find them.
+
+Fails with: the error of the task. An error after the caller has left is logged.
 """
 
 import asyncio
@@ -17,12 +18,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class DetachedTasks:
-    """The use case. `close` before the parts that the stories use."""
+    """The running tasks. They are closed before the parts that they use."""
 
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start work that goes on by itself."""
+        """Start work in a task of its own."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -38,7 +39,7 @@ class DetachedTasks:
             raise
 
     async def close(self) -> None:
-        """End what is still going on."""
+        """Cancel the tasks that are still running, and wait for their end."""
         remaining = [*self._tasks]
         for task in remaining:
             task.cancel()

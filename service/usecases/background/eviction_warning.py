@@ -1,8 +1,9 @@
-"""Warn of a store that may drop money to make room: what goes on behind the requests.
+"""Warning of a store that may evict quotas and holds to free memory, checked in the background.
 
-Rule: it only tells; readiness and metrics say how full the store is. The start does not wait for it, and a store that
-is away or does not say is no finding: readiness has told that already. It looks again and again, because a failover may
-bring another server with other settings, and tells what it found once, until that is gone and comes back.
+Rule: the check only reports; readiness and metrics show how full the store is. The check is repeated, because a
+failover may bring a server with other settings. A risk is reported once, and again when it comes back.
+
+Fails with: nothing. A store that does not answer is no risk, because readiness reports that. The start does not wait.
 """
 
 import asyncio
@@ -16,22 +17,24 @@ from service.usecases.ports.observer import Observer
 STATE_VARIABLE, CACHE_VARIABLE = "REDIS_URL", "CACHE_REDIS_URL"
 NO_EVICTION = "noeviction"
 VOLATILE_PREFIX = "volatile-"
-EVICTS_ALL = "to make room it drops anything: counters, open holds, entries on their way to the books"
+EVICTS_ALL = "to make room it drops anything: counters, open holds, entries on their way to the ledger"
 EVICTS_VOLATILE = (
     "to make room it drops flights and ended holds, which have a time to live: what was bought may be bought again"
 )
 NEARLY_FULL = 0.85
 NEARLY_FULL_PROBLEM = f"{NEARLY_FULL:.0%} or more of its memory is used: when it is full, nothing new is admitted"
 SHARED_SERVER_PROBLEM = (
-    "results are kept there too and its memory is bounded: when they fill it, nobody is admitted or money is dropped"
+    "results are kept there too and its memory is bounded: when they fill it, no call is admitted or money is dropped"
 )
 
 
 @dataclass(slots=True, kw_only=True)
 class EvictionWarning:
-    """The use case. `read_memory` asks every server of money (none: no answer); `has_results`: results are there too.
+    """The check of the quota store's servers.
 
-    `fullness` is the used part of the fullest server's memory, as it was found last; None where none has a bound.
+    Attributes:
+        has_results: Whether the cache is on the same servers.
+        fullness: Used part of the fullest server's memory at the last check; None if no server has a bound.
     """
 
     quota_store: MonitoredStore
@@ -42,13 +45,13 @@ class EvictionWarning:
     _reported: Sequence[StoreUnsafe] = field(default=())
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Check until cancelled."""
         while True:
             await self.check()
             await asyncio.sleep(self.interval_seconds)
 
     async def check(self) -> None:
-        """Ask once; tell what was not told before."""
+        """Check once, and report new risks."""
         servers = await self.quota_store.memory()
         if not servers:
             return
@@ -62,17 +65,16 @@ class EvictionWarning:
 
 
 def fullest(servers: Iterable[ServerMemory]) -> float | None:
-    """The used part of the fullest bounded server's memory."""
+    """Return the used part of the fullest bounded server's memory."""
     return max((server.used_bytes / server.max_bytes for server in servers if server.max_bytes > 0), default=None)
 
 
 def find_risks(servers: Iterable[ServerMemory], *, shared: bool) -> Sequence[StoreUnsafe]:
-    """What is wrong with the servers of money, each thing once.
+    """Return the risks of the quota store's servers, each once.
 
-    A server without a bound evicts nothing, whatever its policy. Nor is it a finding that results are kept there: they
-    go by their time to live, one server for everything is how small sites begin, and a warning at each of their starts
-    would teach to overlook it. Under a bound it is one: results fill what was given to money, and refuse it or push it
-    out.
+    A server without a bound evicts nothing, whatever its policy. A shared cache on such a server is no risk either:
+    results have a time to live, and small sites begin with one server. A warning at each of their starts would teach
+    operators to ignore warnings. With a bound a shared cache is a risk, because results can evict or block quota data.
     """
     bounded = [server for server in servers if server.max_bytes > 0]
     risks = [_eviction_risk(server.policy) for server in bounded if server.policy != NO_EVICTION]

@@ -1,6 +1,8 @@
-"""Watch the event loop: how late does a timer fire?
+"""Lag of the event loop: the delay of a timer.
 
-Rule: everything that holds the loop up delays everybody, and shows here before callers complain. Raises nothing.
+Rule: code that blocks the loop delays every request, and shows in this gauge.
+
+Fails with: nothing.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,7 +14,7 @@ from service.usecases.ports.observer import Observer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopLagMonitor:
-    """The use case. `monotonic` gives seconds; `sleep` waits `interval_seconds`, again and again."""
+    """The measurement, every `interval_seconds`. `monotonic` returns monotonic seconds."""
 
     observe: Observer
     monotonic: Callable[[], float]
@@ -20,7 +22,7 @@ class LoopLagMonitor:
     interval_seconds: float = 0.5
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Measure until cancelled."""
         while True:
             started_at = self.monotonic()
             await self.sleep(self.interval_seconds)

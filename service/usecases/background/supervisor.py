@@ -1,9 +1,10 @@
-"""Tasks that run behind the requests, for as long as the gateway does.
+"""Supervision of the background tasks, which run as long as the gateway.
 
-Rule: no task ends in silence. A task that raises, returns, or is cancelled from inside is logged with its name and its
-place in the code, and begins again a second later. If the task that restarts it ends too, the process ends:
-`FatalReport`. A task of a single request whose caller has left goes to the loop's exception handler, which
-`log_unhandled_errors` sets.
+Rule: no task ends unnoticed. A task that raises, returns, or cancels itself is logged with its name and its place in
+the code. The task is started again a second later. An error of a detached task whose caller has left is logged by the
+loop's exception handler, which `log_unhandled_errors` sets.
+
+Fails with: `FatalReport` if the task that restarts another one ends. The process ends then.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ TaskFunction = Callable[[], Awaitable[None]]
 
 
 class FatalReport:
-    """Why this process cannot go on. Any thread may report it; the first reason counts, and is logged at once."""
+    """The reason why this process cannot go on. Any thread may report one; the first counts, and is logged at once."""
 
     def __init__(self, observe: Observer = discard_event) -> None:
         self._observe = observe
@@ -35,11 +36,11 @@ class FatalReport:
 
     @property
     def reason(self) -> str | None:
-        """The first reason, if there is one."""
+        """First reason that was reported, if any."""
         return self._reason
 
     def report(self, reason: str) -> None:
-        """The process has to end, for this reason."""
+        """Report a reason to end the process."""
         with self._lock:
             first, self._reason = self._reason is None, self._reason or reason
             callback = self._callback if first else None
@@ -49,7 +50,7 @@ class FatalReport:
             callback()
 
     def on_report(self, callback: Callable[[], object]) -> None:
-        """Call this once there is a reason; at once if there is one already."""
+        """Set the callback for the first reason. A reason that was reported before calls it at once."""
         with self._lock:
             self._callback = callback
             late = self._reason is not None
@@ -58,14 +59,14 @@ class FatalReport:
 
 
 class TaskReturned(Exception):
-    """A task that never ends has ended without an error."""
+    """A background task has returned, although it runs until it is cancelled."""
 
 
 @asynccontextmanager
 async def supervise(
     observe: Observer, fatal: FatalReport, tasks: Mapping[str, TaskFunction], restart_seconds: float = RESTART_SECONDS
 ) -> AsyncIterator[None]:
-    """Run tasks, by name, for the length of a block. A task that ends is started again after `restart_seconds`."""
+    """Run tasks, by name, during a block. A task that ends is started again after `restart_seconds`."""
     ending = False
 
     def on_end(name: str, task: asyncio.Task[None]) -> None:
@@ -93,18 +94,18 @@ async def _restart_forever(observe: Observer, name: str, task: TaskFunction, res
     while True:
         try:
             await task()
-            raise TaskReturned  # noqa: TRY301 (the end of a task is told in one place, however it came)
+            raise TaskReturned  # noqa: TRY301 (all ends of a task are handled in one place)
         except asyncio.CancelledError as cancelled:
             if _is_cancelled():
                 raise
             observe(build_crash_event("background", cancelled, name))
-        except Exception as error:  # noqa: BLE001 (whatever it is, what runs behind the requests must go on)
+        except Exception as error:  # noqa: BLE001 (a background task goes on after any error)
             observe(build_crash_event("background", error, name))
         await asyncio.sleep(restart_seconds)
 
 
 def log_unhandled_errors(observe: Observer) -> None:
-    """Log each error of a task or future that nothing waits for. Errors of connections go to the loop's own handler."""
+    """Log errors of tasks and futures without a waiter. Errors of connections go to the loop's default handler."""
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error, source = context.get("exception"), context.get("task") or context.get("future")
@@ -117,14 +118,14 @@ def log_unhandled_errors(observe: Observer) -> None:
 
 
 def report_unhandled_error(task: asyncio.Task[Any]) -> None:
-    """A done callback for a task that nothing waits for. A `GatewayError` is an answer, and no mistake of ours."""
+    """Log the error of a done task without a waiter. A `GatewayError` is an answer, and not logged."""
     error = None if task.cancelled() else task.exception()
     if error and not isinstance(error, GatewayError):
         report_error("left by its caller", error)
 
 
 def report_error(task: str, error: BaseException) -> None:
-    """Log an error of a task that nothing waits for."""
+    """Log an error through the loop's exception handler."""
     loop = asyncio.get_running_loop()
     loop.call_exception_handler({"message": task, "exception": error, "task": asyncio.current_task() or task})
 
@@ -135,7 +136,7 @@ def _is_cancelled() -> bool:
 
 
 def build_crash_event(request_id: str, error: BaseException, task: str = "") -> Crashed:
-    """The event for a mistake of ours: places in the code, no values. Of a group of errors, its first."""
+    """Build the event of an unexpected error: places in the code, no values. Of a group of errors, the first."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     trace = tuple(f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__))

@@ -1,6 +1,8 @@
-"""Tell when a store cannot be used, and when it can be again: what goes on behind the requests.
+"""Log events for stores that cannot be used, and that can be used again, from a check in the background.
 
-Rule: it only tells, once for each change of state or of cause. The first look is made at the start.
+Rule: the check only reports, once for each change of state or cause. The first check is at the start.
+
+Fails with: nothing.
 """
 
 import asyncio
@@ -14,7 +16,13 @@ from service.usecases.ports.observer import Observer
 
 @dataclass(slots=True, kw_only=True)
 class WatchStores:
-    """The use case. `problems` asks a store, by the variable that names it, what is wrong with it."""
+    """The check of the stores.
+
+    Attributes:
+        stores: Stores by the variable that has their address.
+        timeout_seconds: Timeout of each command of a check.
+        _reported: The reported problem of each store that cannot be used.
+    """
 
     stores: Mapping[str, MonitoredStore]
     timeout_seconds: float
@@ -23,13 +31,13 @@ class WatchStores:
     _reported: dict[str, str] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Check until cancelled."""
         while True:
             await self.check()
             await asyncio.sleep(self.interval_seconds)
 
     async def check(self) -> None:
-        """Ask each store once."""
+        """Check each store once."""
         for name, store in self.stores.items():
             problem, reported = await store.problem(self.timeout_seconds), self._reported.pop(name, None)
             if problem:

@@ -1,7 +1,9 @@
-"""Delete pictures that were kept long enough, and set the list of files right: what goes on behind the requests.
+"""Deletion of images whose lifetime is over, and correction of the list of files, in the background.
 
-Rule: deletes only what the gateway wrote itself; a folder or bucket may hold other things. Every replica may do it at
-any time: deleting twice changes nothing. While the store is away everything stays, until the next round.
+Rule: only objects that the gateway wrote are deleted, because a folder or bucket may hold others. Every replica may
+sweep at any time; a second deletion changes nothing.
+
+Fails with: nothing. While the store is away everything stays until the next sweep.
 """
 
 import asyncio
@@ -19,7 +21,7 @@ from service.usecases.ports.observer import Observer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteExpiredImages:
-    """The use case. `now` gives an aware UTC time; the other two are seconds."""
+    """The sweeps. `now` returns an aware UTC time."""
 
     store: ImageStore
     listing: FileListing
@@ -29,13 +31,13 @@ class DeleteExpiredImages:
     sweep_seconds: float
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Sweep until cancelled."""
         while True:
             await self.sweep()
             await asyncio.sleep(self.sweep_seconds)
 
     async def sweep(self) -> None:
-        """Look through the store once."""
+        """List the store once, delete expired images, and compare the rest with the list of files."""
         count, comparison = 0, self.listing.start_comparison()
         try:
             async for batch in self.store.list_all():

@@ -1,8 +1,10 @@
-"""Lists the files that teams brought. What is listed is in the database; what is there is in the picture store.
+"""List of uploaded files. The list is in the database; the files are in the image store.
 
-Rule: the list may lag, and never decides whether an id leads to a file. A file is listed when it is brought. Each look
-through the picture store adds what the list lacks, such as files of older versions, and takes out what is gone. While
-the database is away, files come and go as before; only who asks for the list gets to know.
+Rule: the list may lag, and never decides whether a file exists. A file is listed when it is uploaded. Each sweep of
+the image store adds missing files, such as those of older versions. It also removes files that are gone.
+
+Fails with: `LedgerUnavailable` for a request of the list. While the database is away, uploads and deletions go on
+without the list, as `FileListOutdated` reports.
 """
 
 import asyncio
@@ -27,13 +29,13 @@ from service.usecases.ports.events import FileListOutdated
 from service.usecases.ports.file_index import FileIndex, FileQuery
 from service.usecases.ports.observer import Observer
 
-WAIT_SECONDS = 1.0  # a caller who brings a file waits no longer for the list
-SETTLE_TIME = timedelta(hours=1)  # what is younger may have been written while a look was under way
+WAIT_SECONDS = 1.0  # maximum wait of an upload for the list
+SETTLE_TIME = timedelta(hours=1)  # a younger file may have been written during the sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileListing:
-    """The use case. `now` gives an aware UTC time."""
+    """The list of all teams' files. `now` returns an aware UTC time."""
 
     index: FileIndex
     images: ReadImages
@@ -41,19 +43,19 @@ class FileListing:
     now: Callable[[], datetime]
 
     async def add(self, file: UploadedFile) -> None:
-        """List a file that was brought."""
+        """List an uploaded file."""
         await self._try(self.index.add([file]))
 
     async def delete(self, file_id: str) -> None:
-        """List a file no longer."""
+        """Take a file off the list."""
         await self._try(self.index.delete([file_id]))
 
     async def page(self, team: Team, *, limit: int, descending: bool, after: str | None) -> list[UploadedFile]:
-        """So many files of a team.
+        """Return at most `limit` files of a team.
 
         Raises:
-            InvalidValue: `after` is no file of this team that the list knows.
-            LedgerUnavailable: there is no list just now.
+            InvalidValue: the list has no file `after` of this team.
+            LedgerUnavailable: the database does not answer.
         """
         query = FileQuery(
             team_digest=build_team_digest(team.name),
@@ -70,7 +72,7 @@ class FileListing:
         return [*files]
 
     def start_comparison(self) -> "ListingComparison":
-        """Begin a look through the picture store."""
+        """Begin a comparison with the image store."""
         return ListingComparison(listing=self, started_at=self.now())
 
     async def _try(self, change: Coroutine[Any, Any, None]) -> None:
@@ -83,7 +85,7 @@ class FileListing:
 
 @dataclass(slots=True, kw_only=True)
 class ListingComparison:
-    """The list and the picture store, side by side. It ends early when the database does not answer."""
+    """Comparison of the list with the image store. It ends early when the database does not answer."""
 
     listing: FileListing
     started_at: datetime
@@ -91,7 +93,7 @@ class ListingComparison:
     failed: bool = False
 
     async def add_batch(self, batch: Iterable[StoredObject]) -> None:
-        """Add what is in the store and not in the list. Raises `StoreUnavailable`."""
+        """List the files of a batch that the list lacks. Raises `StoreUnavailable`."""
         stored_by_id = {file_id: stored for stored in batch if (file_id := parse_upload_id(stored.name))}
         self.seen_ids.update(stored_by_id)
         if not stored_by_id or self.failed:
@@ -99,13 +101,13 @@ class ListingComparison:
         try:
             unknown_ids = await self.listing.index.find_unknown(stored_by_id.keys())
             await self.listing.index.add(
-                [file async for file in self._read_files(stored_by_id[picture] for picture in unknown_ids)]
+                [file async for file in self._read_files(stored_by_id[file_id] for file_id in unknown_ids)]
             )
         except LedgerUnavailable as away:
             self._fail(away)
 
     async def finish(self) -> None:
-        """Take out what is in the list and not in the store, once all of the store was taken."""
+        """Remove files from the list that no batch of the store had."""
         index = self.listing.index
         if self.failed:
             return
@@ -121,7 +123,7 @@ class ListingComparison:
         for stored in unknown:
             try:
                 filename = await self.listing.images.read_all(to_filename_key(stored.name))
-            except ImageNotFound:  # it was deleted meanwhile
+            except ImageNotFound:  # deleted during the sweep
                 continue
             yield UploadedFile(
                 id=stored.name.partition(".")[0],

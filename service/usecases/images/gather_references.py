@@ -1,7 +1,9 @@
-"""Bring the caller's pictures together: fetch what is linked or kept, look at every one before money is spent on it.
+"""The caller's input images: linked and stored ones are fetched, and all are inspected before money is held.
 
-Rule: a picture that no vendor would take is refused here with the name of its field. Links stay links only where every
-backend that may draw takes links itself and the operator allowed it.
+Rule: an image that no vendor accepts is refused here. A link is relayed only if the operator allowed it and every
+candidate backend accepts links.
+
+Fails with: a `RequestError` whose `param` names the image.
 """
 
 import asyncio
@@ -18,7 +20,7 @@ MAX_CONCURRENT = 4
 
 @dataclass(frozen=True, slots=True)
 class InspectedReference:
-    """A picture and what it turned out to be; a relayed link stays unseen."""
+    """An input image and its properties; None for a relayed link, which is not inspected."""
 
     reference: Reference
     info: ImageInfo | None = None
@@ -26,23 +28,23 @@ class InspectedReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatherReferences:
-    """The use case. `stored_reader` reads pictures that the gateway keeps."""
+    """The fetching and inspection. `stored_reader` reads images of the gateway's own store."""
 
     codec: ImageCodec
     fetcher: ReferenceFetcher
     stored_reader: ReferenceFetcher
 
     async def gather(self, spec: Spec, *, relay: bool) -> Spec:
-        """The spec with every picture at hand and known for what it is. `relay`: leave links alone.
+        """Return the spec with the bytes and media types of all input images. `relay` leaves links as they are.
 
         Raises:
-            RequestError: a picture cannot be fetched, read or used; `param` names it.
+            RequestError: an image cannot be fetched, read or used.
         """
         overlays = [overlay for overlay in (spec.mask, spec.markup) if overlay]
         inputs = (*spec.references, *overlays)
         if not inputs:
             return spec
-        gate = asyncio.Semaphore(MAX_CONCURRENT)
+        gate = asyncio.Semaphore(MAX_CONCURRENT)  # bounds connections and memory of one request
         inspected = await asyncio.gather(*(self._inspect(reference, gate, relay=relay) for reference in inputs))
         for overlay in inspected[len(spec.references) :]:
             check_overlay(overlay, inspected[0])
@@ -71,19 +73,19 @@ class GatherReferences:
 
 
 def has_links(spec: Spec) -> bool:
-    """Is there a picture that has to be fetched from elsewhere? Those that are kept are near."""
+    """Return whether an image has to be fetched from another host. Images of the gateway's own store do not count."""
     return any(reference and is_link(reference) for reference in (*spec.references, spec.mask, spec.markup))
 
 
 def is_link(reference: Reference) -> bool:
-    """Is a picture known by its address only?"""
+    """Return whether only the address of an image is known."""
     return reference.content is None and reference.link is not None
 
 
 def check_overlay(overlay: InspectedReference, first: InspectedReference) -> None:
-    """Raise `InvalidValue` unless a mask or markup is a PNG with alpha, as large as the first picture.
+    """Raise `InvalidValue` unless a mask or markup is a PNG with alpha of the first image's size.
 
-    A link that is relayed has not been looked at; its vendor will.
+    A relayed link is not inspected here, but by the vendor.
     """
     param, info = overlay.reference.param, overlay.info
     if info is None:

@@ -1,8 +1,10 @@
-"""Keep pictures where they can be fetched by address, and taken up again by their ids.
+"""Storage of delivered images, which callers fetch by their address and edit by their id.
 
-Rule: every picture that is delivered has an id of its team. It is kept where its caller wants an address, and inline
-pictures as well unless the operator does not want them. A store that fails is told to the observer and remembered with
-the result; only who wants an address gets to know.
+Rule: every delivered image has an id of its team. An image is stored if the caller wants an address, or if the
+operator stores inline images too.
+
+Fails with: nothing. A failure of the store is observed, and `are_stored` of the result is false. Only a caller who
+wants an address gets an error for it.
 """
 
 import asyncio
@@ -23,7 +25,7 @@ from service.usecases.ports.result_store import Result
 
 @dataclass(frozen=True, slots=True)
 class StoredImages:
-    """The ids of pictures, and whether all of them lie in the store."""
+    """Ids of images, and whether the store has all of them."""
 
     ids: tuple[str, ...]
     are_stored: bool
@@ -31,9 +33,12 @@ class StoredImages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageStorage:
-    """The use case. `new_id` gives 32 random hex digits; `store_all` keeps inline pictures too.
+    """The storage of delivered images.
 
-    Ids of results that are older than `reuse_seconds` are not handed out again: their pictures are about to go.
+    Attributes:
+        new_id: Makes 32 random hex digits.
+        store_all: Whether inline images are stored too.
+        reuse_seconds: Age of a result from which on it gets new ids, because its stored images are about to expire.
     """
 
     image_store: ImageStore | None
@@ -43,7 +48,7 @@ class ImageStorage:
     reuse_seconds: float
 
     def check_available(self, *, linked: bool) -> None:
-        """Raise `InvalidValue` if addresses are asked for and there is nowhere to keep pictures."""
+        """Raise `InvalidValue` if the caller wants addresses and the gateway has no image store."""
         if linked and self.image_store is None:
             raise InvalidValue(
                 "response_format url is not supported: this gateway has no picture store. Use b64_json.",
@@ -51,7 +56,7 @@ class ImageStorage:
             )
 
     async def store(self, generation: Generation, request: ImageRequest) -> StoredImages:
-        """Keep what was bought, under new ids."""
+        """Store the images of a generation under new ids."""
         output_format = generation.output_format or request.spec.output_format
         team = request.caller.key.team.name
         return await self._store(
@@ -59,7 +64,7 @@ class ImageStorage:
         )
 
     async def reuse_or_store(self, result: Result, request: ImageRequest, age_seconds: int) -> StoredImages:
-        """The same for a result that is `age_seconds` seconds old: under its ids, if they are this team's to use."""
+        """Store the images of a result that is `age_seconds` old. Young ids of the caller's team are used again."""
         team = request.caller.key.team.name
         if age_seconds >= self.reuse_seconds or not all(owned_stored_name(team, image_id) for image_id in result.ids):
             return await self.store(result.generation, request)
@@ -68,7 +73,7 @@ class ImageStorage:
         return await self._store(result.generation, result.ids, request)
 
     async def _exist(self, ids: Sequence[str]) -> bool:
-        """Has nobody deleted them? A store that does not answer has what it took."""
+        """Return whether no image was deleted. A store that does not answer is taken to have them."""
         try:
             await asyncio.gather(
                 *(self.image_store.stat(to_stored_name(image_id)) for image_id in ids if self.image_store)
@@ -93,7 +98,7 @@ class ImageStorage:
 async def _store_all(
     store: ImageStore, ids: Sequence[str], images: Sequence[GeneratedImage]
 ) -> StoreUnavailable | None:
-    """Keep all of them; why one could not be."""
+    """Store all images. Returns the first failure."""
     failures = await asyncio.gather(*(_store_image(store, *pair) for pair in zip(ids, images, strict=True)))
     return next((failure for failure in failures if failure), None)
 

@@ -1,8 +1,10 @@
-"""Files: pictures that callers bring ahead of the edits that they are for, and what became of drawn ones.
+"""Files of teams: images that callers upload ahead of their edits, and generated images that are stored.
 
-Rule: only what every vendor would take as a picture is kept, and only its own team knows of it. What the caller called
-it is kept beside it, first, so that a picture never lacks its name. Its id says how long its caller lends it, if the
-caller did. The list of files comes last, and nothing depends on it.
+Rule: a file is an image that every vendor accepts, and only its own team sees it. Its filename is stored before it,
+so that no file lacks one. Its id contains the lifetime that the caller chose, if any. The list of files is written
+last, and no other step depends on it.
+
+Fails with: `ImageNotFound` for a file of another team, `StoreUnavailable`, and the errors of each method.
 """
 
 import asyncio
@@ -31,7 +33,7 @@ from service.usecases.ports.image_codec import ImageCodec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """What is known of a kept picture. `expires_at` is in Unix seconds."""
+    """A file. `expires_at` is in Unix seconds."""
 
     id: str
     filename: str
@@ -41,7 +43,7 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePage:
-    """Files of a team, in order, and whether there are more behind them."""
+    """A page of a team's files, and whether more follow."""
 
     files: Sequence[File]
     has_more: bool
@@ -49,7 +51,7 @@ class FilePage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManageFiles:
-    """The use case. `new_id` gives 32 random hex digits."""
+    """Upload, list, description and deletion of files. `new_id` makes 32 random hex digits."""
 
     images: ReadImages
     listing: FileListing
@@ -57,12 +59,12 @@ class ManageFiles:
     new_id: Callable[[], str]
 
     async def add(self, reference: Reference, filename: str, team: Team, seconds: int | None = None) -> File:
-        """Keep a picture for a team, for so many seconds if they are given, and at most for as long as all pictures.
+        """Store an uploaded image for `seconds`, at most for the lifetime of all images.
 
         Raises:
-            InvalidValue: this gateway keeps no pictures.
-            UnreadableFile: it is not a picture that can be edited.
-            StoreUnavailable: the store does not take it.
+            InvalidValue: this gateway has no image store.
+            UnreadableFile: the file is not an image that can be edited.
+            StoreUnavailable: the store does not answer.
         """
         store = self.images.store
         if store is None:
@@ -86,11 +88,11 @@ class ManageFiles:
         return file
 
     async def page(self, team: Team, *, limit: int, descending: bool, after: str | None) -> FilePage:
-        """The files that a team brought, by their times, from the one behind `after`.
+        """Return uploaded files of a team in the order of their times, after the file `after`.
 
         Raises:
-            InvalidValue: `after` is no file of this team that the list knows.
-            LedgerUnavailable: there is no list just now.
+            InvalidValue: the list has no file `after` of this team.
+            LedgerUnavailable: the database does not answer.
         """
         if self.images.store is None:
             return FilePage(files=(), has_more=False)
@@ -105,7 +107,7 @@ class ManageFiles:
         return int(stored.written_at.timestamp() + lifetime_seconds(stored.name, self.images.keep_seconds))
 
     async def describe(self, file_id: str, team: Team) -> File:
-        """What is known of a picture of that team. Raises `ImageNotFound` or `StoreUnavailable`."""
+        """Return a file of a team. Raises `ImageNotFound` or `StoreUnavailable`."""
         name = self.owned_name(file_id, team)
         stored = await self.images.stat(name)
         return File(id=file_id, filename=await self._filename(name), stored=stored, expires_at=self._expires_at(stored))
@@ -116,7 +118,7 @@ class ManageFiles:
         return (await self.images.read_all(to_filename_key(name))).decode(errors="replace")
 
     async def delete(self, file_id: str, team: Team) -> None:
-        """Delete a picture of that team. Raises `ImageNotFound` or `StoreUnavailable`."""
+        """Delete a file of a team. Raises `ImageNotFound` or `StoreUnavailable`."""
         name = self.owned_name(file_id, team)
         await self.images.stat(name)
         await self.images.require_store().delete([name, to_filename_key(name)])
@@ -124,7 +126,7 @@ class ManageFiles:
             await self.listing.delete(file_id)
 
     def owned_name(self, file_id: str, team: Team) -> str:
-        """Where the store has a picture of that team. Raises `ImageNotFound`."""
+        """Return the name of a team's file in the image store. Raises `ImageNotFound`."""
         name = owned_stored_name(team.name, file_id)
         if name is None:
             raise ImageNotFound("It is not of this team.")

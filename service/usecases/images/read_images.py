@@ -1,6 +1,8 @@
-"""Read kept pictures, as long as they may be read.
+"""Stored images, read within their lifetime.
 
-Rule: a picture that is older than pictures are kept is not there, deleted yet or not. Without a store there is none.
+Rule: an image whose lifetime is over is not found, even if it is not deleted yet.
+
+Fails with: `ImageNotFound`, also without an image store; `StoreUnavailable` while the store does not answer.
 """
 
 from collections.abc import Callable
@@ -16,23 +18,23 @@ from service.usecases.ports.image_store import ImageStore, StoredContent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadImages:
-    """The use case. `now` gives an aware UTC time."""
+    """The reads. `now` returns an aware UTC time."""
 
     store: ImageStore | None
     keep_seconds: float
     now: Callable[[], datetime]
 
     async def stat(self, name: str) -> StoredObject:
-        """What is known of a picture.
+        """Return length and time of an image.
 
         Raises:
-            ImageNotFound: there is none of that name, or not any more.
-            StoreUnavailable: nobody knows.
+            ImageNotFound: there is no image of that name, or its lifetime is over.
+            StoreUnavailable: the store does not answer.
         """
         return self._check_not_expired(await self.require_store().stat(name))
 
     async def read(self, name: str, byte_range: ByteRange | None = None) -> StoredContent:
-        """A picture, or a part that it is known to have. Raises what `stat` raises."""
+        """Read an image, or a range that lies within it. Raises as `stat` does."""
         if not is_stored_name(name.removesuffix(FILENAME_SUFFIX)):
             raise ImageNotFound(NOT_FOUND_MESSAGE)
         content = await self.require_store().read(name, byte_range)
@@ -40,12 +42,12 @@ class ReadImages:
         return content
 
     async def read_all(self, name: str) -> bytes:
-        """A small thing, in one piece. Raises what `stat` raises."""
+        """Read a small object into memory. Raises as `stat` does."""
         content = await self.read(name)
         return b"".join([bytes(chunk) async for chunk in content.chunks])
 
     def require_store(self) -> ImageStore:
-        """The store. Raises `ImageNotFound` where there is none."""
+        """Return the store. Raises `ImageNotFound` if the gateway has none."""
         if self.store is None:
             raise ImageNotFound("This gateway keeps no pictures.")
         return self.store

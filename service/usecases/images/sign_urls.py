@@ -1,7 +1,9 @@
-"""Sign links to kept pictures, and check them, with keys that may become others while running.
+"""Signatures of URLs of stored images, with keys that may be rotated while the gateway runs.
 
-Rule: the first key signs, and each checks. A key that is taken away still checks what it may have signed: until the
-last of its links has expired, and not longer, because whoever has it could make new ones.
+Rule: the first key signs, and every key checks. A removed key checks until the last URL that it signed has expired.
+It does not check longer, because an owner of the removed key could sign new URLs.
+
+Fails with: `ImageNotFound` for a URL that is wrong or expired.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +15,14 @@ from service.domain.signed_urls import check_signature, sign
 
 @dataclass(slots=True, kw_only=True)
 class SignUrls:
-    """The use case. `signing_keys` gives the keys, `now` an aware UTC time; a link is valid for `url_seconds`."""
+    """Signs and checks URLs.
+
+    Attributes:
+        signing_keys: Returns the current keys.
+        url_seconds: Seconds for which a URL is valid.
+        now: Returns an aware UTC time.
+        _retired: Unix seconds until which a removed key checks, by key.
+    """
 
     signing_keys: Callable[[], Sequence[bytes]]
     url_seconds: int
@@ -22,22 +31,21 @@ class SignUrls:
     _retired: dict[bytes, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Begin with the keys that there are."""
         self._keys = tuple(self.signing_keys())
 
     def sign(self, name: str, expires: int) -> str:
-        """The signature of a link that is good until `expires`, in Unix seconds."""
+        """Return the signature of a URL that expires at `expires`, in Unix seconds."""
         return sign(self._keys[0], name, expires)
 
     def check(self, name: str, expires: str, signature: str, now: int) -> int:
-        """Until when a link is good, in Unix seconds. Raises `ImageNotFound` unless it is ours and good at `now`."""
+        """Return when a URL expires, in Unix seconds. Raises `ImageNotFound` unless it is signed and valid at `now`."""
         retired = (key for key, until in self._retired.items() if now < until)
         return check_signature((*self._keys, *retired), name, expires, signature, now)
 
     def reload_keys(self) -> None:
-        """The keys have become others."""
+        """Read the changed keys, and retire those that are gone."""
         now, keys = int(self.now().timestamp()), tuple(self.signing_keys())
-        removed = dict.fromkeys(self._keys, now + self.url_seconds + 1)  # the second that is under way counts as well
+        removed = dict.fromkeys(self._keys, now + self.url_seconds + 1)  # one more, because `now` is rounded down
         self._retired = {
             key: until for key, until in (self._retired | removed).items() if key not in keys and now < until
         }

@@ -1,7 +1,9 @@
-"""Bring a kept picture to hand that a caller names by its id.
+"""Stored images that callers name by an id as input of an edit.
 
-Rule: what a team may not have, what never was and what was forgotten is one and the same refusal, which names the
-field. The picture is known by its bytes from here on, as if it had been sent along.
+Rule: an image of another team, a wrong id and a deleted image get one refusal. The image is copied into an upload.
+Its bytes identify it, as if the caller had sent it.
+
+Fails with: `InvalidValue` or `TooLarge`, which name the field; `StoreUnavailable`.
 """
 
 from dataclasses import dataclass, replace
@@ -14,18 +16,18 @@ from service.usecases.ports.uploads import Uploads
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReferenceReader:
-    """The use case, in the form of a reader of links. `max_bytes` is how large a picture may be."""
+    """The port `ReferenceFetcher` for images of the gateway's own store."""
 
     images: ReadImages
     uploads: Uploads
 
     async def fetch(self, reference: Reference) -> Reference:
-        """The reference with its bytes.
+        """Return the reference with its bytes.
 
         Raises:
-            InvalidValue: there is no such picture for this team.
-            TooLarge: it is larger than pictures that are sent may be.
-            StoreUnavailable: it cannot be read just now.
+            InvalidValue: the team has no such image.
+            TooLarge: the image is larger than an uploaded image may be.
+            StoreUnavailable: the store does not answer.
         """
         upload = self.uploads.new_spool().begin(reference.param)
         try:

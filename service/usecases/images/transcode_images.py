@@ -1,7 +1,8 @@
-"""Develop what was bought: into the format that was asked for, whatever the backend drew, and with its real size.
+"""Transcoding of generated images into the requested format, and their real size and format.
 
-Rule: a purchase that needs nothing is passed on untouched. Bytes that are no picture are left out; a purchase that has
-nothing else is a `BROKEN_REPLY`. Both stay paid for.
+Rule: a generation that is as requested is passed on unchanged. Bytes that are no image are left out, and stay paid for.
+
+Fails with: a `BROKEN_REPLY` for a generation without a readable image.
 """
 
 from dataclasses import dataclass, replace
@@ -18,12 +19,12 @@ UNREADABLE = Failure(kind=FailureKind.BROKEN_REPLY, message="The backend's reply
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscodeImages:
-    """The use case."""
+    """Transcodes and measures generations."""
 
     codec: ImageCodec
 
     async def transcode(self, generation: Generation, spec: Spec, plan: Plan) -> CallOutcome:
-        """The purchase as the caller wants it, or why it cannot be."""
+        """Return the generation in the requested format, or a failure."""
         transcode = required_transcode(generation, spec, plan)
         if transcode is None:
             return generation
@@ -43,7 +44,7 @@ class TranscodeImages:
             return None
 
     async def with_real_size(self, generation: Generation) -> CallOutcome:
-        """The purchase with what the backend left unsaid, read from the first picture that can be read."""
+        """Return the generation with the size and format that its first readable image has."""
         if generation.size and generation.output_format:
             return generation
         for unreadable_images, image in enumerate(generation.images):
@@ -63,12 +64,12 @@ class TranscodeImages:
 
 
 def required_transcode(generation: Generation, spec: Spec, plan: Plan) -> Transcode | None:
-    """What is to be done with the pictures here, if anything: as it was planned, or because it turned out so."""
+    """Return the transcoding that is required: planned, or because the vendor returned another format."""
     return plan.transcode or fix_format(generation, spec)
 
 
 def fix_format(generation: Generation, spec: Spec) -> Transcode | None:
-    """What it takes when a backend drew another format than it was asked for."""
+    """Return the transcoding to the requested format if the backend returned another one."""
     delivered_format = generation.output_format or spec.output_format
     if delivered_format == spec.output_format or spec.output_format not in FIXABLE_FORMATS:
         return None

@@ -1,8 +1,8 @@
 """Port of the flights: generations under way that identical requests of all replicas wait for.
 
 Rule: the store decides which request leads. A leader that is silent for the lease is replaced by the next request,
-unless a backend was called. Then the outcome is unknown: the flight is LOST for as long as a result would have been
-remembered, or, where the operator chose that, led again.
+unless a backend was called. Then the outcome is unknown, and the flight is LOST for as long as results are
+remembered. Where the operator chose `after_crash: repeat`, the next request leads it.
 
 Fails with: `StateUnavailable`; no request is admitted without flights.
 """
@@ -126,8 +126,8 @@ class Flights(Protocol):
 
         A released number, or one with a lost leader, comes first. A retry gets a number that was assigned before. Any
         other request gets the next number. A new number is assigned only while other requests of the series are in
-        flight, in the store or, with `has_others_in_flight`, in this replica. Numbers start again at 0 after the last
-        one, or 5 s after the latest assignment if nothing is in flight.
+        flight. `has_others_in_flight` says so for this replica. Numbers start again at 0 after the last one. They also
+        do 5 s after the latest assignment, if nothing is in flight.
         """
         ...
 

@@ -10,8 +10,8 @@ The breaker changes in four ways:
     credentials_changed   the account has another key
     merge                 another replica changed the account's opening
 
-Only a change of the account's opening by the first two is shared. A failure of the network stays in this replica, and
-each replica calls with the key that it has read itself.
+Only a change of the account's opening by the first two is shared. A failure of the network stays in this replica. A
+new key is not shared, because each replica calls with the key that it has read itself.
 
 Fails with: nothing.
 """
