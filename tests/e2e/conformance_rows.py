@@ -79,7 +79,7 @@ OCTETS = "application/octet-stream"
 
 
 def reject(name: str, what: str, send: Json, **more: Any) -> Row:
-    """A row whose error names the field that the row is about, unless told otherwise."""
+    """Build a row whose error names its field by default."""
     return Row(**{"field": name, "outcome": "REJECT", "what": what, "send": send, "param": name} | more)
 
 

@@ -13,7 +13,7 @@ MOST = 300 * MEGABYTE
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[Target]:
-    with Child("tools.bench.upstream") as upstream, gateway(upstream.url) as started:
+    with Child("tools.bench.fast_vendor") as upstream, gateway(upstream.url) as started:
         yield started
 
 

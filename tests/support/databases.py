@@ -41,7 +41,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def pooler_url(postgres_url: str) -> Iterator[str]:
-    """The same PostgreSQL through a real PgBouncer, which lends a session per transaction."""
+    """A real PostgreSQL through a real PgBouncer, which lends a session per transaction."""
     with pgbouncer(postgres_url) as pooler:
         yield pooler.url
 

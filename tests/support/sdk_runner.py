@@ -13,7 +13,7 @@ One line of JSON comes in for each call:
 
 "ready" comes out once the SDKs are there. Then comes one line of JSON for each thing that an SDK handed over: "headers"
 (the answer's x-*, where the SDK shows them), "result", "event" with its class for each event of a stream and "end"
-after the last, or "error" with what the SDK raised; then "done". Base64 is told by its length and digest.
+after the last, or "error" with what the SDK raised; then "done". Base64 is replaced by its length and digest.
 """
 
 import hashlib

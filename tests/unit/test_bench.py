@@ -5,11 +5,11 @@ from collections import Counter
 import msgspec
 import pytest
 
-from tools.bench.canned import canned
 from tools.bench.cases import CASES, Case
 from tools.bench.figures import Figure, Results
 from tools.bench.instructions import Counts, find_growth
 from tools.bench.report import BEGIN, END, detail, placed, summary
+from tools.bench.vendor_replies import canned
 from tools.bench.wrk import as_seen, percentile
 
 EXPECTED = 100

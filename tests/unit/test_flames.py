@@ -7,22 +7,23 @@ from itertools import pairwise
 
 import pytest
 
-from tools.bench.flames.picture import MAX_BYTES, Caption, fitting, flame_graph
-from tools.bench.flames.report import BEGIN, END, Seen, Shares, section
-from tools.bench.flames.rooms import (
+from tests.support.sources import ROOT
+from tools.bench.flames.areas import (
+    AREAS,
     BODIES,
+    GATEWAY_CODE,
     LOOP,
-    OURS,
     PREFIXES,
     REDIS,
     REST,
-    ROOMS,
     SERVER,
     VENDOR,
-    room,
+    area,
     shares,
     tenths,
 )
+from tools.bench.flames.flame_graph import MAX_BYTES, Caption, fitting, flame_graph
+from tools.bench.flames.report import BEGIN, END, Seen, Shares, section
 from tools.bench.flames.spy import HINT, reason
 from tools.bench.flames.stacks import Frame, Stack, frame, module, read
 from tools.bench.flames.tree import boxes, grown
@@ -99,7 +100,7 @@ def test_a_file_may_be_called_anything() -> None:
         (["event loop:", "asyncio/tasks:gather"], LOOP),
         (["event loop:", "service/usecases/x:f", "redis/client:f", "asyncio/timeouts:f"], REDIS),
         (["event loop:", "redis/client:f", "service/adapters/redis/lua_scripts:f"], REDIS),
-        (["event loop:", "service/api/http/request_context:f", "service/domain/image_spec:f", "enum:f"], OURS),
+        (["event loop:", "service/api/http/request_context:f", "service/domain/image_spec:f", "enum:f"], GATEWAY_CODE),
         (["event loop:", "service/api/routes/images:f"], SERVER),
         (["event loop:", "service/api/routes/images:f", "service/api/http/bodies:f"], BODIES),
         (["event loop:", "service/adapters/backends/openai:f"], BODIES),
@@ -110,23 +111,28 @@ def test_a_file_may_be_called_anything() -> None:
     ],
 )
 def test_the_deepest_frame_that_is_known_decides(names: list[str], whose: str) -> None:
-    assert room(stack(*names)) == whose
+    assert area(stack(*names)) == whose
 
 
-def test_every_room_but_the_rest_has_a_prefix() -> None:
-    assert {*PREFIXES.values(), REST} == set(ROOMS)
+def test_every_area_but_the_rest_has_a_prefix() -> None:
+    assert {*PREFIXES.values(), REST} == set(AREAS)
 
 
-def test_shares_are_by_room() -> None:
+def test_every_prefix_of_the_gateway_is_a_module_or_a_package() -> None:
+    own = [ROOT / prefix for prefix in PREFIXES if prefix.startswith("service/")]
+    assert [path for path in own if not path.with_suffix(".py").exists() and not (path / "__init__.py").exists()] == []
+
+
+def test_shares_are_by_area() -> None:
     found = shares(read(LINES))
     assert {name: share for name, share in found.items() if share} == {
         LOOP: 10.0,
         SERVER: 21.0,
         REDIS: 30.0,
-        OURS: 25.0,
+        GATEWAY_CODE: 25.0,
         REST: 14.0,
     }
-    assert list(found) == list(ROOMS)
+    assert list(found) == list(AREAS)
 
 
 @pytest.mark.parametrize("counts", [[1, 1, 1], [1, 2, 3, 0, 991], [7], [3333, 3333, 3334], [1] * 9])
@@ -161,7 +167,7 @@ def test_boxes_lie_above_their_callers() -> None:
 
 
 def test_a_box_that_nobody_knows_has_its_callers_colour() -> None:
-    found = {str(box.frame): box.room for box in boxes(grown(read(LINES)), 0)}
+    found = {str(box.frame): box.area for box in boxes(grown(read(LINES)), 0)}
     assert found["asyncio/timeouts:Timeout.__aenter__"] == REDIS
     assert found["tempfile:opened"] == REST
 

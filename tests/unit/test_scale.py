@@ -7,7 +7,7 @@ from tools.bench.scale import capacity, report
 from tools.bench.scale.__main__ import put
 from tools.bench.scale.capacity import Measured, held, measured, needs, per_pod, tables
 from tools.bench.scale.figures import Crowd, Flight, Renewal, Scale, Shared, Size, Step
-from tools.bench.scale.spaces import TEAM
+from tools.bench.scale.redis_bytes import TEAM
 
 MEASURED = Measured(
     cpu=10.0,
@@ -21,7 +21,7 @@ MEASURED = Measured(
     ended=100,
     on_its_way=600,
     team=2000,
-    kept=2.1e6,
+    cached=2.1e6,
     row=500,
 )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tools.bench import versions
 from tools.bench.cases import CASES, CONNECTIONS, SLOW
-from tools.bench.drawing import draw
+from tools.bench.charts import draw
 from tools.bench.figures import Results, read, write
 from tools.bench.measure import stop
 from tools.bench.report import detail, placed, summary

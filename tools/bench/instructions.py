@@ -1,10 +1,10 @@
 """`python -m tools.bench.instructions`: machine instructions of one request in the gateway, by callgrind.
 
 Rule: the gateway serves one request after another, each counted alone, and the minimum counts. That excludes timers,
-and a busy machine changes little. The smallest relay of the same libraries (`tools/bench/floor.py`) is counted too.
-instructions.json holds the cost of a request in such relayed requests, so another Python changes both. A growth of more
-than a tenth (a quarter for a hit) fails, if a second count confirms it. `--write` replaces instructions.json. Needs
-valgrind.
+and a busy machine changes little. The smallest relay of the same libraries (`tools/bench/smallest_relay.py`) is counted
+too. instructions.json holds the cost of a request in such relayed requests, so another Python changes both. A growth of
+more than a tenth (a quarter for a hit) fails, if a second count confirms it. `--write` replaces instructions.json.
+Needs valgrind.
 """
 
 import argparse
@@ -130,7 +130,7 @@ def count_all() -> Counts:
     """Count the floor and the gateway."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp")))
-        upstream = stack.enter_context(Child("tools.bench.upstream")).url
+        upstream = stack.enter_context(Child("tools.bench.fast_vendor")).url
         counts = _floor(folder / "floor", upstream) | _gateway(folder / "gateway", upstream)
     libraries = {name: version(name) for name in LIBRARIES}
     return Counts(python=platform.python_version(), libraries=libraries, instructions=counts)
@@ -139,7 +139,7 @@ def count_all() -> Counts:
 def _floor(folder: Path, upstream: str) -> dict[str, int]:
     folder.mkdir()
     port = free_port()
-    with watched([sys.executable, "-m", "tools.bench.floor", upstream, str(port)], port, folder, {}) as pid:
+    with watched([sys.executable, "-m", "tools.bench.smallest_relay", upstream, str(port)], port, folder, {}) as pid:
         return counted(pid, port, folder, {FLOOR: MISS})
 
 

@@ -10,11 +10,11 @@ import http.client
 import json
 from urllib.parse import urlsplit
 
-from tools.bench.asks import MARK, request
-from tools.bench.canned import canned
 from tools.bench.cases import EVENTS, Case, Kind
 from tools.bench.peers.nginx import calls_at
 from tools.bench.peers.peer import Peer
+from tools.bench.request_bytes import MARK, request
+from tools.bench.vendor_replies import canned
 
 OK = 200
 TIMEOUT_SECONDS = 120.0

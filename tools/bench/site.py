@@ -57,6 +57,6 @@ def site(folder: Path, names: Collection[str]) -> Iterator[Site]:
 @contextmanager
 def _slow(folder: Path) -> Iterator[str]:
     port = free_port()
-    command = [sys.executable, "-m", "tools.bench.slow", str(port), str(DELAY_SECONDS)]
+    command = [sys.executable, "-m", "tools.bench.slow_vendor", str(port), str(DELAY_SECONDS)]
     with running(command, port, folder / "slow.log"):
         yield f"http://127.0.0.1:{port}"

@@ -70,7 +70,7 @@ async def read_all(url: str, count: int, image_bytes: int) -> None:
 
 def climb(count: int, image_bytes: int) -> tuple[float, float, float]:
     """Return idle and peak megabytes of a fresh gateway, and CPU milliseconds per stream."""
-    vendor = Child("tools.bench.streaming", str(image_bytes), str(EVENTS), str(PAUSE))
+    vendor = Child("tools.bench.streaming_vendor", str(image_bytes), str(EVENTS), str(PAUSE))
     with vendor as upstream, gateway(upstream.url) as target:
         idle, before = resident_bytes(target.pid), cpu_seconds(target.pid)
         asyncio.run(read_all(target.url, count, image_bytes))
@@ -83,7 +83,7 @@ def firsts(image_bytes: int, count: int) -> tuple[list[float], list[float]]:
     straight: list[float] = []
     through: list[float] = []
     with (
-        Child("tools.bench.streaming", str(image_bytes), str(EVENTS), "0") as upstream,
+        Child("tools.bench.streaming_vendor", str(image_bytes), str(EVENTS), "0") as upstream,
         gateway(upstream.url) as target,
     ):
         for number in range(count):

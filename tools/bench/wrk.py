@@ -16,12 +16,12 @@ from pathlib import Path
 
 import msgspec
 
-from tools.bench.asks import MARK, request
 from tools.bench.cases import Case, Kind
 from tools.bench.load import LoadError
 from tools.bench.peers.nginx import HINT
 from tools.bench.peers.peer import Peer
 from tools.bench.peers.running import NotRunning
+from tools.bench.request_bytes import MARK, request
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
 FOREVER = "3600s"

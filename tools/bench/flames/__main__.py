@@ -15,9 +15,9 @@ from tools.bench import versions
 from tools.bench.__main__ import BUILD, DOCS, PAGE, ROOT, folder, note
 from tools.bench.cases import CASES, CONNECTIONS, Case
 from tools.bench.flames import spy
-from tools.bench.flames.picture import Caption, flame_graph
+from tools.bench.flames.areas import shares
+from tools.bench.flames.flame_graph import Caption, flame_graph
 from tools.bench.flames.report import BEGIN, END, Seen, Shares, section, write
-from tools.bench.flames.rooms import shares
 from tools.bench.flames.stacks import Stacks, read
 from tools.bench.measure import stop
 from tools.bench.peers.peer import Peer

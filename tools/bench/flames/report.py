@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tools.bench.flames.rooms import ROOMS
+from tools.bench.flames.areas import AREAS
 from tools.bench.report import NOTHING, WIDTH, table
 
 BEGIN, END = "<!-- make flames writes from here", "<!-- make flames to here -->"
@@ -78,7 +78,7 @@ def _links(run: Shares) -> str:
 
 
 def _shares(run: Shares) -> str:
-    rows = [[room, *(_cell(one.shares[room]) for one in run.cases)] for room in ROOMS]
+    rows = [[area, *(_cell(one.shares[area]) for one in run.cases)] for area in AREAS]
     counts = ["samples", *(f"{one.samples:,}" for one in run.cases)]
     return table(["share of CPU, %", *(one.case for one in run.cases)], [*rows, counts])
 

@@ -7,7 +7,7 @@ area its samples would have if they ended there. The largest callee comes first.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tools.bench.flames.rooms import REST, known
+from tools.bench.flames.areas import REST, area_by_prefix
 from tools.bench.flames.stacks import Frame, Stacks
 
 
@@ -16,14 +16,14 @@ class Node:
     """A frame below certain callers."""
 
     frame: Frame
-    room: str
+    area: str
     count: int = 0
     callees: dict[Frame, "Node"] = field(default_factory=dict)
 
     def called(self, frame: Frame) -> "Node":
         """Return the node of a callee, new if needed."""
         if frame not in self.callees:
-            self.callees[frame] = Node(frame=frame, room=known(frame) or self.room)
+            self.callees[frame] = Node(frame=frame, area=area_by_prefix(frame) or self.area)
         return self.callees[frame]
 
 
@@ -32,7 +32,7 @@ class Box:
     """Position of a node: samples to the left of it, its own samples, frames below it."""
 
     frame: Frame
-    room: str
+    area: str
     left: int
     count: int
     depth: int
@@ -40,7 +40,7 @@ class Box:
 
 def grown(stacks: Stacks) -> Node:
     """Build a tree. Its root stands for all samples and is no function."""
-    root = Node(frame=Frame("all", ""), room=REST)
+    root = Node(frame=Frame("all", ""), area=REST)
     for stack, count in stacks.items():
         node = root
         node.count += count
@@ -56,7 +56,7 @@ def boxes(root: Node, least: float) -> list[Box]:
 
 
 def _boxes(node: Node, left: int, depth: int, least: float) -> Iterator[Box]:
-    yield Box(frame=node.frame, room=node.room, left=left, count=node.count, depth=depth)
+    yield Box(frame=node.frame, area=node.area, left=left, count=node.count, depth=depth)
     for callee in sorted(node.callees.values(), key=lambda one: (-one.count, one.frame)):
         if callee.count >= least:
             yield from _boxes(callee, left, depth + 1, least)

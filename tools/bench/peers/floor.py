@@ -1,4 +1,4 @@
-"""Smallest relay that the product's libraries allow: `tools/bench/floor.py`.
+"""Smallest relay that the product's libraries allow: `tools/bench/smallest_relay.py`.
 
 Rule: the default comparison leaves it out. It shows which part of a figure is the cost of Python.
 """
@@ -19,7 +19,7 @@ def floor(folder: Path, vendor: str, _slow: str) -> Iterator[Peer]:
     """Run the relay. It has one vendor."""
     place, port = folder / "floor", free_port()
     place.mkdir()
-    command = [sys.executable, "-m", "tools.bench.floor", vendor, str(port)]
+    command = [sys.executable, "-m", "tools.bench.smallest_relay", vendor, str(port)]
     with running(command, port, place / "log") as pid:
         yield Peer(
             name="floor",

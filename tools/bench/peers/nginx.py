@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.bench.canned import canned
 from tools.bench.cases import CASES, Kind
 from tools.bench.peers.peer import Peer, bearer
 from tools.bench.peers.running import NotRunning, free_port, running
+from tools.bench.vendor_replies import canned
 
 HINT = "apt-get install --no-install-recommends nginx wrk"
 KEY = "sk-bench"

@@ -18,9 +18,9 @@ import msgspec
 
 from tools.bench import versions
 from tools.bench.measure import stop
-from tools.bench.scale import capacity, clusters, crowds, flights, ledgers, report
+from tools.bench.scale import capacity, clusters, flights, idle_teams, ledgers, report
 from tools.bench.scale.figures import Scale, read, write
-from tools.bench.scale.spaces import spaces
+from tools.bench.scale.redis_bytes import spaces
 
 ROOT = Path(__file__).parents[3]
 DOCS, BUILD = ROOT / "docs" / "bench", ROOT / "build" / "bench"
@@ -39,7 +39,7 @@ def measure_flights(folder: Path, quick: bool, _until: float) -> Found:
 
 def measure_teams(folder: Path, quick: bool, _until: float) -> Found:
     """Measure teams."""
-    return {"crowds": crowds.crowds(crowds.QUICK if quick else crowds.FULL, folder, note)}
+    return {"crowds": idle_teams.crowds(idle_teams.QUICK if quick else idle_teams.FULL, folder, note)}
 
 
 def measure_cluster(folder: Path, quick: bool, _until: float) -> Found:

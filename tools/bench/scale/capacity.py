@@ -12,7 +12,7 @@ from tools.bench.measure import figure
 from tools.bench.memory import CACHED, ENDED, HOLD, WAITING
 from tools.bench.report import END, table
 from tools.bench.scale.figures import Scale
-from tools.bench.scale.spaces import TEAM
+from tools.bench.scale.redis_bytes import TEAM
 
 BEGIN = "<!-- make scale writes from here; edit tools/bench/scale/capacity.py instead -->"
 RATES = (10, 100, 1000)  # images per second
@@ -47,7 +47,7 @@ class Measured:
     ended: float
     on_its_way: float
     team: float
-    kept: float
+    cached: float
     row: float
 
 
@@ -97,7 +97,7 @@ def measured(scale: Scale) -> Measured:
         ended=scale.spaces[ENDED],
         on_its_way=scale.spaces[WAITING],
         team=scale.spaces[TEAM],
-        kept=scale.spaces[CACHED],
+        cached=scale.spaces[CACHED],
         row=postgres[0].bytes / postgres[0].entries,
     )
 
@@ -126,7 +126,7 @@ def needs(run: Measured, rate: int, wait: int) -> Needs:
         results_cores=rate * run.results / 1000,
         money=in_flight * run.hold + lying + TEAMS * run.team,
         outage=rate * OUTAGE_SECONDS * (run.on_its_way - run.ended),
-        cache=rate * CACHE_SECONDS * run.kept,
+        cache=rate * CACHE_SECONDS * run.cached,
         sql_cores=rate * run.sql / 1000,
         rows=rate * DAY,
         disk=rate * DAY * run.row,
@@ -151,7 +151,7 @@ def per_pod(run: Measured, wait: int) -> tuple[float, float]:
 
 
 MEASURED: Sequence[tuple[str, Callable[[Measured], str]]] = (
-    ("gateway's CPU for a picture of 2 MB, ms (`cpu`)", lambda one: figure(one.cpu)),
+    ("gateway's CPU for an image of 2 MB, ms (`cpu`)", lambda one: figure(one.cpu)),
     ("Redis's CPU for it, ms (`redis`)", lambda one: figure(one.redis)),
     ("PostgreSQL's CPU for it, ms (`sql`)", lambda one: figure(one.sql)),
     ("CPU of the Redis of results for it, ms (`results`)", lambda one: figure(one.results)),
@@ -160,9 +160,9 @@ MEASURED: Sequence[tuple[str, Callable[[Measured], str]]] = (
     ("answers on their way, MB for each image a second (`passing`)", lambda one: figure(one.passing / 1e6)),
     ("open hold, bytes of Redis (`hold`)", lambda one: figure(one.hold)),
     ("ended hold, for an hour, bytes of Redis (`ended`)", lambda one: figure(one.ended)),
-    ("the same, its entry on its way, bytes of Redis (`on_its_way`)", lambda one: figure(one.on_its_way)),
+    ("ended hold, its entry in the outbox, bytes of Redis (`on_its_way`)", lambda one: figure(one.on_its_way)),
     ("team, bytes of Redis (`team`)", lambda one: figure(one.team)),
-    ("kept picture of 2 MB, bytes of Redis (`kept`)", lambda one: figure(one.kept)),
+    ("cached image of 2 MB, bytes of Redis (`cached`)", lambda one: figure(one.cached)),
     ("entry, bytes of PostgreSQL (`row`)", lambda one: figure(one.row)),
 )
 NEEDED: Sequence[tuple[str, Callable[[Needs], str]]] = (
@@ -179,7 +179,7 @@ NEEDED: Sequence[tuple[str, Callable[[Needs], str]]] = (
     ("Redis, money, GB", lambda one: figure(one.money / 1e9)),
     ("and an hour without PostgreSQL, GB", lambda one: figure(one.outage / 1e9)),
     ("busy cores of Redis, results", lambda one: figure(one.results_cores)),
-    ("Redis, every picture kept for an hour, GB", lambda one: f"{one.cache / 1e9:,.0f}"),
+    ("Redis, every image cached for an hour, GB", lambda one: f"{one.cache / 1e9:,.0f}"),
     ("busy cores of PostgreSQL", lambda one: figure(one.sql_cores)),
     ("entries a day, millions", lambda one: figure(one.rows / 1e6)),
     ("disk a day, GB", lambda one: figure(one.disk / 1e9)),

@@ -52,7 +52,7 @@ def clusters(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Shar
         nodes = [pid for pid in children() - before if pid not in {server.pid, vendor.pid}]
         asyncio.run(migrate(server.url))
         with run_valkey(folder / "kept", CACHE) as cache:
-            shared = Stores(money=money, kept=cache, books=server.url, redis=nodes, sql=(server.pid,), results=())
+            shared = Stores(money=money, cache=cache, ledger=server.url, redis=nodes, sql=(server.pid,), results=())
             for count in plan.gateways:
                 teams = teams_text(TEAMS, {f"poor-{count}": plan.dollars})
                 with gateways(folder / f"site-{count}", vendor.url, shared, teams, count) as site:

@@ -23,7 +23,7 @@ from tools.bench.scale.figures import Flight, Renewal
 from tools.bench.scale.site import gateways, stores, teams_text
 from tools.bench.scale.steady import LARGE, SMALL, Load, steady
 
-VENDOR = "tools.bench.scale.vendor"
+VENDOR = "tools.bench.scale.delayed_vendor"
 NAMES = {SMALL: "1 KB", LARGE: "2 MB"}
 
 
@@ -39,14 +39,14 @@ FULL = Plan(
     loads=(
         *(Load(in_flight=count, per_second=100, seconds=12) for count in (1, 10, 100)),
         *(Load(in_flight=count, per_second=100, seconds=21) for count in (500, 1000, 2000)),
-        *(Load(in_flight=count, per_second=30, seconds=10, picture=LARGE) for count in (15, 300)),
+        *(Load(in_flight=count, per_second=30, seconds=10, image_bytes=LARGE) for count in (15, 300)),
     ),
     renewals=(100, 1000, 2000, 5000),
 )
 QUICK = Plan(
     loads=(
         *(Load(in_flight=count, per_second=30, seconds=2) for count in (1, 30)),
-        Load(in_flight=10, per_second=10, seconds=1, picture=LARGE),
+        Load(in_flight=10, per_second=10, seconds=1, image_bytes=LARGE),
     ),
     renewals=(100, 500),
 )
@@ -67,7 +67,7 @@ def flights(plan: Plan, folder: Path, note: Callable[[str], None]) -> list[Fligh
             note(f"{load.in_flight} in flight: {seen}")
             levels.append(
                 Flight(
-                    answer=NAMES[load.picture],
+                    answer=NAMES[load.image_bytes],
                     in_flight=load.in_flight,
                     requests=seen.requests,
                     failed=seen.failed,

@@ -1,6 +1,6 @@
 """Speed of a ledger with ten million entries beside one with a million.
 
-Rule: the database multiplies entries that `tools.bench.books` generates, without the port. Indexes are rebuilt
+Rule: the database multiplies entries that `tools.bench.ledger` generates, without the port. Indexes are rebuilt
 afterwards and are dense, so a ledger that grew entry by entry is somewhat larger. Then queries and writes go through
 the port, without the gateway's time limits. CPU is that of PostgreSQL's processes. SQLite works in this process.
 """
@@ -24,7 +24,7 @@ from service.adapters.sql.migrate import migrate
 from service.domain.ledger import Entry
 from service.usecases.ports.ledger import EntryFilter
 from tests.support.postgres import wheel_postgres
-from tools.bench.books import BATCHES, DAY, FIELDS, SINCE, ask, made, values
+from tools.bench.ledger import BATCHES, DAY, FIELDS, SINCE, ask, made, values
 from tools.bench.processes import sum_cpu_seconds
 from tools.bench.scale.figures import Size, Step
 

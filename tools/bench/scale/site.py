@@ -44,8 +44,8 @@ class Stores:
     """Addresses, and the processes behind them. `money` may be a cluster. `results` is the Redis of the cache."""
 
     money: str
-    kept: str
-    books: str
+    cache: str
+    ledger: str
     redis: Sequence[int]
     sql: Sequence[int]
     results: Sequence[int]
@@ -122,7 +122,7 @@ def stores(folder: Path) -> Iterator[Stores]:
         between = children()
         money = stack.enter_context(run_valkey(folder / "money", {**STATE_OPTIONS, "maxmemory": "4gb"}))
         results, redis = [*between - before], [*children() - between]
-        yield Stores(money=money, kept=cache, books=server.url, redis=redis, sql=(server.pid,), results=results)
+        yield Stores(money=money, cache=cache, ledger=server.url, redis=redis, sql=(server.pid,), results=results)
 
 
 def children() -> set[int]:
@@ -149,8 +149,8 @@ def _gateway(place: Path, shared: Stores) -> Iterator[tuple[int, int]]:
         "IMAGE_GATEWAY_CONFIG": str(place.parent / "config"),
         "OPENAI_API_KEY": "sk-bench",
         "REDIS_URL": shared.money,
-        "CACHE_REDIS_URL": shared.kept,
-        "DATABASE_URL": shared.books,
+        "CACHE_REDIS_URL": shared.cache,
+        "DATABASE_URL": shared.ledger,
     }
     port = free_port()
     where = ("--host", "127.0.0.1", "--port", str(port), "--data-dir", str(place / "data"))

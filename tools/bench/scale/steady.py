@@ -29,7 +29,7 @@ class Load:
     per_second: float
     seconds: float
     teams: int = 1
-    picture: int = SMALL
+    image_bytes: int = SMALL
 
     @property
     def wait(self) -> float:
@@ -67,7 +67,7 @@ async def _steady(site: Site, load: Load) -> Seen:
         if stopped.is_set():
             return None
         number = next(numbers)
-        return request(f"team-{number % load.teams}", number, load.picture, round(load.wait * 1000))
+        return request(f"team-{number % load.teams}", number, load.image_bytes, round(load.wait * 1000))
 
     calling = asyncio.create_task(call(site.urls, following, load.in_flight, load.wait, tally))
     await _pause(calling, load.wait + SETTLING_SECONDS)

@@ -1,4 +1,4 @@
-"""`python -m tools.bench.books`: speed of the ledger with a million entries of one month.
+"""`python -m tools.bench.ledger`: speed of the ledger with a million entries of one month.
 
 Rule: equal entries go into a SQLite file and into PostgreSQL without `write`. `write` is measured afterwards with other
 entries. Then each query runs several times through the port. Figures are milliseconds of wall time: minimum and
@@ -173,7 +173,7 @@ async def writes(name: str, ledger: SqlLedger, batches: Sequence[Sequence[Entry]
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench.books")
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.ledger")
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--container", action="store_true", help="PostgreSQL as the suite chooses it, not the wheel's")

@@ -1,4 +1,4 @@
-"""Slow vendor: `python -m tools.bench.slow PORT SECONDS` answers each call after a delay.
+"""Slow vendor: `python -m tools.bench.slow_vendor PORT SECONDS` answers each call after a delay.
 
 Rule: the reply is prepared. A request's body is counted and dropped. Its cost is almost zero, so thousands of calls may
 wait at once. Serves until SIGTERM.
@@ -9,9 +9,9 @@ import sys
 
 import uvloop
 
-from tools.bench.canned import canned
 from tools.bench.cases import SLOW
-from tools.bench.upstream import Upstream
+from tools.bench.fast_vendor import Upstream
+from tools.bench.vendor_replies import canned
 
 BODY = canned(SLOW)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY)

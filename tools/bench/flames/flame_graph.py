@@ -10,14 +10,14 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tools.bench.flames.rooms import BODIES, LOGS, LOOP, OURS, REDIS, REST, ROOMS, SERVER, SQL, VENDOR, shares
+from tools.bench.flames.areas import AREAS, BODIES, GATEWAY_CODE, LOGS, LOOP, REDIS, REST, SERVER, SQL, VENDOR, shares
 from tools.bench.flames.stacks import Frame, Stacks
 from tools.bench.flames.tree import Box, boxes, grown
 
 COLORS: Mapping[str, str] = {
     SERVER: "#9ec5e8",
     BODIES: "#f6c28b",
-    OURS: "#a8d8a0",
+    GATEWAY_CODE: "#a8d8a0",
     REDIS: "#f0a6a0",
     VENDOR: "#cbb4e3",
     SQL: "#8fd3cf",
@@ -57,7 +57,7 @@ def _drawn(shown: Sequence[Box], caption: Caption, least: float, parts: Mapping[
     lines = textwrap.wrap(
         f"{caption.about} Boxes below {per_cent(least)} are left out.", int((WIDTH - 2 * MARGIN) / LETTER)
     )
-    rows = -(-len(ROOMS) // KEYS)
+    rows = -(-len(AREAS) // KEYS)
     top = MARGIN + HEAD + LINE * (len(lines) + rows) + ROW / 2
     height = top + ROW * (1 + max(box.depth for box in shown)) + MARGIN
     size = {"width": _number(WIDTH), "height": _number(height), "viewBox": f"0 0 {_number(WIDTH)} {_number(height)}"}
@@ -79,28 +79,28 @@ def _drawn(shown: Sequence[Box], caption: Caption, least: float, parts: Mapping[
 
 def _keys(drawing: ET.Element, words: ET.Element, top: float, parts: Mapping[str, float]) -> None:
     """Draw the legend: colour, label and share of each area."""
-    for place, room in enumerate(ROOMS):
+    for place, area in enumerate(AREAS):
         x = MARGIN + (WIDTH - 2 * MARGIN) / KEYS * (place % KEYS)
         y = top + LINE * (place // KEYS)
-        _add(drawing, "rect", None, x=x, y=y + 2, width=SIZE, height=SIZE, fill=COLORS[room])
-        _add(words, "text", f"{room} {per_cent(parts[room] / 100)}", x=x + SIZE + PADDING, y=y + SIZE)
+        _add(drawing, "rect", None, x=x, y=y + 2, width=SIZE, height=SIZE, fill=COLORS[area])
+        _add(words, "text", f"{area} {per_cent(parts[area] / 100)}", x=x + SIZE + PADDING, y=y + SIZE)
 
 
 def _flames(drawing: ET.Element, words: ET.Element, shown: Sequence[Box], bottom: float) -> None:
     whole = shown[0].count
     scale = (WIDTH - 2 * MARGIN) / whole
-    groups = {room: _add(drawing, "g", None, fill=COLORS[room]) for room in _seen(shown)}
+    groups = {area: _add(drawing, "g", None, fill=COLORS[area]) for area in _seen(shown)}
     for box in shown:
         x, y, width = MARGIN + box.left * scale, bottom - ROW * box.depth, box.count * scale
         shape = f"M{_number(x)} {_number(y)}h{_number(width - GAP)}v{_number(ROW - 1)}h-{_number(width - GAP)}z"
-        _add(_add(groups[box.room], "path", None, d=shape), "title", f"{box.frame} {per_cent(box.count / whole)}")
+        _add(_add(groups[box.area], "path", None, d=shape), "title", f"{box.frame} {per_cent(box.count / whole)}")
         if name := fitting(box.frame, int((width - 2 * PADDING) / LETTER)):
             _add(words, "text", name, x=x + PADDING, y=y + SIZE)
 
 
 def _seen(shown: Iterable[Box]) -> list[str]:
-    there = {box.room for box in shown}
-    return [room for room in ROOMS if room in there]
+    there = {box.area for box in shown}
+    return [area for area in AREAS if area in there]
 
 
 def fitting(frame: Frame, letters: int) -> str:

@@ -1,4 +1,4 @@
-"""Backend with almost no cost: `python -m tools.bench.upstream` answers with a prepared body.
+"""Backend with almost no cost: `python -m tools.bench.fast_vendor` answers with a prepared body.
 
 Rule: a request's body is counted and dropped. Only its first bytes are searched for `picture of N bytes`, the size of
 the image in the reply. Bodies need a content-length. Serves until SIGTERM.

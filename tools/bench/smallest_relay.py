@@ -1,4 +1,4 @@
-"""Smallest cost of a relay in Python: `python -m tools.bench.floor http://127.0.0.1:9101 [PORT]`.
+"""Smallest cost of a relay in Python: `python -m tools.bench.smallest_relay http://127.0.0.1:9101 [PORT]`.
 
 Rule: it has the gateway's server, client and allocator settings, and no routing, keys or parsing. It reads the
 request's body whole and forwards it, then reads the reply whole and returns it.

@@ -1,4 +1,4 @@
-"""`python -m tools.bench.hang`: latency of a request while the cache accepts connections and does not answer.
+"""`python -m tools.bench.silent_cache`: latency of a request while the cache accepts connections and does not answer.
 
 Rule: requests go one after another, each for another image, through one gateway with the shipped settings. The Redis of
 the results is stopped (SIGSTOP) in every other round, the Redis of the quotas never.
@@ -36,7 +36,7 @@ def ask(http: httpx2.Client, url: str, number: int) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench.hang")
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.silent_cache")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--count", type=int, default=200, help="requests in a round")
     options = parser.parse_args()
@@ -44,7 +44,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
         run_valkey(Path(name) / "cache", CACHE_OPTIONS) as cache,
-        Child("tools.bench.upstream") as upstream,
+        Child("tools.bench.fast_vendor") as upstream,
         folder() as place,
         httpx2.Client(timeout=60, trust_env=False) as http,
     ):

@@ -1,6 +1,6 @@
-"""`python -m tools.bench.rows`: bytes of one entry on disk, in SQLite and in PostgreSQL.
+"""`python -m tools.bench.entry_sizes`: bytes of one entry on disk, in SQLite and in PostgreSQL.
 
-Rule: entries like those of `tools.bench.books` go into an empty ledger. Its growth, with indexes and daily sums, is
+Rule: entries like those of `tools.bench.ledger` go into an empty ledger. Its growth, with indexes and daily sums, is
 divided by their number. No query runs.
 """
 
@@ -13,7 +13,7 @@ import asyncpg  # type: ignore[import-untyped]
 
 from service.adapters.sql.migrate import migrate
 from tests.support.postgres import wheel_postgres
-from tools.bench.books import fill_postgres, fill_sqlite
+from tools.bench.ledger import fill_postgres, fill_sqlite
 
 
 def in_sqlite(path: Path, count: int) -> float:
@@ -42,7 +42,7 @@ async def _size(url: str) -> int:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench.rows")
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.entry_sizes")
     parser.add_argument("--entries", type=int, default=100_000)
     options = parser.parse_args()
     print("| database | bytes for each entry |\n|---|---|")

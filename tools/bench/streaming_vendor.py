@@ -1,7 +1,7 @@
-"""Backend that streams: `python -m tools.bench.streaming BYTES EVENTS PAUSE` answers every call with events.
+"""Backend that streams: `python -m tools.bench.streaming_vendor BYTES EVENTS PAUSE` answers every call with events.
 
-Rule: the events are prepared. Each call gets previews and then the image, PAUSE seconds apart, so many calls are under
-way at once. Bodies need a content-length. Serves until SIGTERM.
+Rule: the events are prepared. Each call gets previews and then the image, PAUSE seconds apart. That keeps many calls
+under way at once. Bodies need a content-length. Serves until SIGTERM.
 """
 
 import asyncio

@@ -12,16 +12,16 @@ from collections.abc import Mapping, Sequence
 from tools.bench.flames.stacks import LOOP as LOOP_BASE
 from tools.bench.flames.stacks import Frame, Stack, Stacks
 
-SERVER = "server, framework, edge"
+SERVER = "server, framework, middleware"
 BODIES = "bodies, dialects, JSON"
-OURS = "domain and use cases"
+GATEWAY_CODE = "domain and use cases"
 REDIS = "Redis client"
 VENDOR = "vendor client"
 SQL = "SQL"
 LOGS = "log and metrics"
 LOOP = "event loop, system calls"
 REST = "rest"
-ROOMS = (SERVER, BODIES, OURS, REDIS, VENDOR, SQL, LOGS, LOOP, REST)
+AREAS = (SERVER, BODIES, GATEWAY_CODE, REDIS, VENDOR, SQL, LOGS, LOOP, REST)
 PREFIXES: Mapping[str, str] = {
     "uvicorn": SERVER,
     "litestar": SERVER,
@@ -30,20 +30,18 @@ PREFIXES: Mapping[str, str] = {
     "service/api/http/bodies": BODIES,
     "service/api/http/body_to_spec": BODIES,
     "service/api/http/multipart": BODIES,
-    "service/api/schemas/image_events": BODIES,
-    "service/api/schemas/images_reply": BODIES,
-    "service/api/schemas/requests": BODIES,
+    "service/api/http/response_writer": BODIES,
+    "service/api/schemas": BODIES,
     "multipart": BODIES,
     "msgspec": BODIES,
     "pybase64": BODIES,
-    "service/adapters/uploads": BODIES,  # request bodies, to disk and back
     "service/adapters/backends": BODIES,
     "service/adapters/image_codec": BODIES,
-    "service/domain": OURS,
-    "service/usecases": OURS,
-    "service/adapters/redis": REDIS,
-    "service/adapters/redis/client": REDIS,
+    "service/adapters/uploads": BODIES,  # request bodies, to disk and back
+    "service/domain": GATEWAY_CODE,
+    "service/usecases": GATEWAY_CODE,
     "service/adapters/loop_aware_timeout": REDIS,
+    "service/adapters/redis": REDIS,
     "redis": REDIS,
     "hiredis": REDIS,
     "asyncio/streams": REDIS,  # only the Redis client uses them
@@ -55,9 +53,9 @@ PREFIXES: Mapping[str, str] = {
     "service/adapters/sql": SQL,
     "sqlalchemy": SQL,
     "asyncpg": SQL,
-    "service/adapters/logs/event_log": LOGS,
-    "service/adapters/observers": LOGS,
+    "service/adapters/logs": LOGS,
     "service/adapters/metrics": LOGS,
+    "service/adapters/observers": LOGS,
     "service/adapters/tracing": LOGS,
     "structlog": LOGS,
     "prometheus_client": LOGS,
@@ -66,24 +64,24 @@ PREFIXES: Mapping[str, str] = {
 }
 
 
-def known(frame: Frame) -> str | None:
+def area_by_prefix(frame: Frame) -> str | None:
     """Return the area of a frame, or None if the frame decides nothing."""
     parts = frame.module.split("/")
     prefixes = ("/".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((PREFIXES[prefix] for prefix in prefixes if prefix in PREFIXES), None)
 
 
-def room(stack: Stack) -> str:
+def area(stack: Stack) -> str:
     """Return the area of a sample."""
-    return next((label for frame in reversed(stack) if (label := known(frame))), REST)
+    return next((label for frame in reversed(stack) if (label := area_by_prefix(frame))), REST)
 
 
 def shares(stacks: Stacks) -> dict[str, float]:
     """Return per cent by area, for all areas, to a tenth. The largest rounding losses get the last tenths."""
     counted: Counter[str] = Counter()
     for stack, count in stacks.items():
-        counted[room(stack)] += count
-    return dict(zip(ROOMS, tenths([counted[name] for name in ROOMS]), strict=True))
+        counted[area(stack)] += count
+    return dict(zip(AREAS, tenths([counted[name] for name in AREAS]), strict=True))
 
 
 def tenths(counts: Sequence[int]) -> list[float]:

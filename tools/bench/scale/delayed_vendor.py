@@ -1,7 +1,7 @@
-"""Vendor with a delay per request: `python -m tools.bench.scale.vendor`.
+"""Vendor with a delay per request: `python -m tools.bench.scale.delayed_vendor`.
 
-Rule: as `tools.bench.upstream`, but `after N ms` in the prompt delays the reply. Its cost is almost zero, so thousands
-of calls may wait at once. Serves until SIGTERM.
+Rule: as `tools.bench.fast_vendor`, but `after N ms` in the prompt delays the reply. Its cost is almost zero, so
+thousands of calls may wait at once. Serves until SIGTERM.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from functools import partial
 
 import uvloop
 
-from tools.bench.upstream import WANTED, Upstream, answer
+from tools.bench.fast_vendor import WANTED, Upstream, answer
 
 AFTER = re.compile(rb"after (\d+) ms")
 
