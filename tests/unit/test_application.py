@@ -1,4 +1,4 @@
-"""Which of two applications a connection is for, and that its paths are opened by its key."""
+"""The application: routes under their keys, and the split of callers and admin by port."""
 
 from typing import Any
 
@@ -31,13 +31,13 @@ async def test_the_port_of_the_socket_decides(server: tuple[str, int | None] | N
     assert await asked({**HTTP, "server": server}) == [expected]
 
 
-async def test_the_start_and_the_end_are_the_callers_applications() -> None:
+async def test_the_application_for_callers_gets_the_lifespan() -> None:
     assert await asked({"type": "lifespan"}) == ["callers"]
 
 
-def test_no_handler_of_a_plane_goes_by_without_its_key() -> None:
-    """What a handler or a router in between did before a request would be done instead of asking for the key."""
-    keyed = [each for plane in AppKind for each in routes(plane) if isinstance(each, Router)]
+def test_no_handler_skips_the_check_of_its_key() -> None:
+    """A `before_request` of a handler or of a router in between would replace the check of the key."""
+    keyed = [route for kind in AppKind for route in routes(kind) if isinstance(route, Router)]
     assert all(router.before_request for router in keyed)
     handlers = [handler for handler in (*DATA_ROUTES, *ADMIN_ROUTES) if isinstance(handler, HTTPRouteHandler)]
     assert len(handlers) == len(DATA_ROUTES) + len(ADMIN_ROUTES)
@@ -45,15 +45,15 @@ def test_no_handler_of_a_plane_goes_by_without_its_key() -> None:
 
 
 async def asked(scope: Any) -> list[str]:
-    """Who was asked."""
-    told = list[str]()
+    """Return the names of the applications that were called."""
+    called = list[str]()
 
     def application(name: str) -> ASGIApp:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             del scope, receive, send
-            told.append(name)
+            called.append(name)
 
         return app
 
     await SplitByPort(application("callers"), application("admin"), 8081)(scope, nothing, nothing)
-    return told
+    return called

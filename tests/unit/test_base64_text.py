@@ -1,4 +1,4 @@
-"""Base64 as programs and people write it comes to the same picture, in a data URL of whatever spelling."""
+"""Base64 in all its spellings decodes to equal images."""
 
 import base64
 import json
@@ -25,9 +25,9 @@ def read(url: str) -> bytes:
 
 
 def read_token(token: str) -> bytes:
-    found = parse_reference(msgspec.Raw(token.encode()), "image_url", UPLOADS)
-    assert found.content is not None
-    with found.content.open() as file:
+    reference = parse_reference(msgspec.Raw(token.encode()), "image_url", UPLOADS)
+    assert reference.content is not None
+    with reference.content.open() as file:
         return file.read()
 
 
@@ -51,7 +51,7 @@ def read_token(token: str) -> bytes:
         f"data:image/png;base64,{LINES.replace(chr(10), '%0A')}",
     ],
 )
-def test_a_data_url_is_read_however_it_is_spelled(url: str) -> None:
+def test_a_data_url_is_read_in_every_spelling(url: str) -> None:
     assert read(url) == PICTURE
 
 
@@ -101,22 +101,22 @@ def test_what_is_no_text_is_refused(token: str) -> None:
 )
 def test_a_scheme_is_one_in_every_case(url: str) -> None:
     plain = "https://example.com/A.png"
-    found = parse_reference(msgspec.Raw(json.dumps(url).encode()), "image_url", UPLOADS)
-    assert found == parse_reference(msgspec.Raw(json.dumps(plain).encode()), "image_url", UPLOADS)
-    assert found.link == plain
+    reference = parse_reference(msgspec.Raw(json.dumps(url).encode()), "image_url", UPLOADS)
+    assert reference == parse_reference(msgspec.Raw(json.dumps(plain).encode()), "image_url", UPLOADS)
+    assert reference.link == plain
 
 
 @given(st.binary(max_size=200), st.sampled_from(["", " ", "\n", "%0A", "\t"]), st.integers(1, 80))
-def test_strict_base64_is_the_same_picture(picture: bytes, blank: str, width: int) -> None:
-    text = base64.b64encode(picture).decode()
-    spelled = "".join(blank + text[start : start + width] for start in range(0, len(text), width))
-    assert to_strict(spelled.encode()) == text.encode()
+def test_strict_base64_decodes_to_the_equal_image(image: bytes, blank: str, width: int) -> None:
+    text = base64.b64encode(image).decode()
+    with_blanks = "".join(blank + text[start : start + width] for start in range(0, len(text), width))
+    assert to_strict(with_blanks.encode()) == text.encode()
 
 
 @pytest.mark.parametrize("body", [b'{"prompt":"a fox"}', b'{"prompt":"a fox","image_url":null}'])
 def test_a_byte_order_mark_means_nothing(body: bytes) -> None:
-    found = decode_json(b"\xef\xbb\xbf" + body, GenerateBody)
-    assert (found.prompt, generation_references(found, UPLOADS)) == ("a fox", [])
+    decoded = decode_json(b"\xef\xbb\xbf" + body, GenerateBody)
+    assert (decoded.prompt, generation_references(decoded, UPLOADS)) == ("a fox", [])
 
 
 HALF = "an escape such as \\ud83d is half of a surrogate pair, and the other half does not follow"
@@ -145,7 +145,7 @@ PAIR = "JSON is malformed: invalid utf-16 surrogate pair"
         (b'{"prompt":"\xe4"}', "it is not UTF-8"),
     ],
 )
-def test_what_is_wrong_with_a_body_is_said_truly(body: bytes, words: str) -> None:
+def test_a_refusal_names_the_fault_of_the_json(body: bytes, words: str) -> None:
     with pytest.raises(MalformedBody) as refused:
         decode_json(body, GenerateBody)
     assert refused.value.message == f"The body is not valid JSON: {words}."

@@ -1,4 +1,4 @@
-"""How a body has to arrive."""
+"""Limits of the time that a body takes."""
 
 import pytest
 
@@ -10,7 +10,7 @@ MEGABIT = 125_000  # bytes a second
 
 
 def arrive(size: int, piece: int, seconds: float) -> None:
-    """A body of that size, in pieces so many seconds apart. Raises `BodyTimeout`."""
+    """Let a body arrive in chunks, with a wait of `seconds` before each. Raises `BodyTimeout`."""
     progress = BodyArrival(PACE)
     while size > piece:
         assert progress.seconds_left <= PACE.idle_seconds
@@ -30,7 +30,7 @@ def arrive(size: int, piece: int, seconds: float) -> None:
         (14_000_000, 4100, 1),
     ],
 )
-def test_slow_and_honest(size: int, piece: int, seconds: float) -> None:
+def test_a_body_within_the_limits_arrives(size: int, piece: int, seconds: float) -> None:
     arrive(size, piece, seconds)
 
 
@@ -45,12 +45,12 @@ def test_slow_and_honest(size: int, piece: int, seconds: float) -> None:
         (800_000_000, MEGABIT, 1, "within 3600 seconds"),
     ],
 )
-def test_too_slow(size: int, piece: int, seconds: float, reason: str) -> None:
+def test_a_body_that_is_too_slow_is_refused(size: int, piece: int, seconds: float, reason: str) -> None:
     with pytest.raises(BodyTimeout, match=reason):
         arrive(size, piece, seconds)
 
 
-def test_what_came_fast_pays_for_no_drip() -> None:
+def test_bytes_of_an_earlier_period_do_not_count() -> None:
     progress = BodyArrival(PACE)
     progress.record_chunk(100_000_000, 30)
     progress.record_chunk(1, 29)
@@ -58,7 +58,7 @@ def test_what_came_fast_pays_for_no_drip() -> None:
         progress.record_chunk(1, 1)
 
 
-def test_the_last_wait_is_no_longer_than_what_is_left() -> None:
+def test_the_last_wait_is_at_most_the_remaining_time() -> None:
     progress = BodyArrival(ArrivalLimits(idle_seconds=30, body_seconds=40, min_bytes_per_second=0))
     progress.record_chunk(1, 29)
     assert progress.seconds_left == 11

@@ -1,4 +1,4 @@
-"""How a request ended: every error has a verdict, and a limit is told with it."""
+"""Outcomes of requests: every error has one, and a refusal by a limit records the limit."""
 
 import inspect
 
@@ -19,26 +19,26 @@ from tests.fakes.builders import failure
 LIMIT = Limit("team", Measure.DAY, 1)
 FULL = LimitExceeded("No.", LimitStatus(limit=LIMIT, used=1, resets_in=1))
 OURS = frozenset({Outcome.UPSTREAM_FAILED, Outcome.UNAVAILABLE, Outcome.INTERNAL})
-"""What spends the error budget."""
+"""Outcomes that count against the error budget."""
 
 
 @pytest.mark.parametrize("kind", FailureKind)
-def test_every_failure_has_one_and_5xx_are_not_the_callers_fault(kind: FailureKind) -> None:
-    verdict = error_outcome(BackendFailed(failure(kind)))
-    assert verdict is error_outcome(FailureReplayed(failure(kind))) is OUTCOME_BY_FAILURE[kind]
-    assert (verdict in OURS) == (FAILURES[kind].status >= 500)
+def test_every_failure_has_an_outcome_and_5xx_are_not_the_callers_fault(kind: FailureKind) -> None:
+    outcome = error_outcome(BackendFailed(failure(kind)))
+    assert outcome is error_outcome(FailureReplayed(failure(kind))) is OUTCOME_BY_FAILURE[kind]
+    assert (outcome in OURS) == (FAILURES[kind].status >= 500)
 
 
 @pytest.mark.parametrize("leaf", [kind for kind in ROWS if kind is not LimitExceeded])
-def test_every_error_has_one_and_5xx_are_not_the_callers_fault(leaf: type[GatewayError]) -> None:
+def test_every_error_has_an_outcome_and_5xx_are_not_the_callers_fault(leaf: type[GatewayError]) -> None:
     takes_none = "self, message" in str(inspect.signature(leaf.__init__))
-    verdict = error_outcome(leaf("No.")) if takes_none else None
-    assert verdict is not None
-    assert (verdict in OURS) == (ROWS[leaf].status >= 500 and leaf is not errors.NotCached)
+    outcome = error_outcome(leaf("No.")) if takes_none else None
+    assert outcome is not None
+    assert (outcome in OURS) == (ROWS[leaf].status >= 500 and leaf is not errors.NotCached)
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict"),
+    ("error", "outcome"),
     [
         (errors.MalformedBody("No."), Outcome.INVALID),
         (errors.NotAuthenticated("No."), Outcome.UNAUTHENTICATED),
@@ -52,8 +52,8 @@ def test_every_error_has_one_and_5xx_are_not_the_callers_fault(leaf: type[Gatewa
         (KeyError("a mistake of ours"), Outcome.INTERNAL),
     ],
 )
-def test_verdicts(error: Exception, verdict: Outcome) -> None:
-    assert error_outcome(error) is verdict
+def test_outcomes_of_errors(error: Exception, outcome: Outcome) -> None:
+    assert error_outcome(error) is outcome
 
 
 def line() -> RequestContext:
@@ -61,14 +61,14 @@ def line() -> RequestContext:
 
 
 @pytest.mark.parametrize(("error", "refused"), [(FULL, LIMIT), (errors.MalformedBody("No."), None)])
-def test_an_answer_to_an_error_notes_the_verdict(error: GatewayError, refused: Limit | None) -> None:
+def test_an_exception_handler_records_the_outcome(error: GatewayError, refused: Limit | None) -> None:
     known, answered = line(), Response(b"")
     request = Http({"type": "http", "image_gateway": known})  # type: ignore[arg-type]  # all that is read of it
     assert with_outcome(lambda _, __: answered)(request, error) is answered
     assert (known.outcome, known.refused_limit) == (error_outcome(error), refused)
 
 
-def test_the_first_preview_counts() -> None:
+def test_only_the_time_of_the_first_preview_is_recorded() -> None:
     known = line()
     known.record_first_preview()
     known.monotonic = lambda: 99.0
@@ -76,7 +76,7 @@ def test_the_first_preview_counts() -> None:
     assert known.first_preview_seconds == 2.5
 
 
-def test_a_path_is_what_its_route_is_for() -> None:
+def test_the_operation_of_a_path_is_that_of_its_route() -> None:
     assert {operation for _, operation in OPERATION_PATHS} == {*ApiOperation} - {ApiOperation.UNKNOWN}
     assert path_operation("/v1/images/edits") is ApiOperation.EDIT
     assert path_operation("/v1/images/{name:str}") is ApiOperation.IMAGES

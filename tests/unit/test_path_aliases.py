@@ -1,4 +1,4 @@
-"""Every address that SDKs write for a path of ours leads there, and no other does."""
+"""Aliases of SDKs lead to the gateway's own paths; other paths stay."""
 
 import pytest
 
@@ -26,5 +26,5 @@ GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
         ("/", "/", None),
     ],
 )
-def test_what_an_address_means(path: str, here: str, model: str | None) -> None:
+def test_an_alias_has_a_path_and_may_have_a_model(path: str, here: str, model: str | None) -> None:
     assert canonical_path(path) == (here, model)

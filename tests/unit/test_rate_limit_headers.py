@@ -1,4 +1,4 @@
-"""How limits are told over HTTP."""
+"""Headers of rate limits, and the fields of a refusal."""
 
 from service.api.http.rate_limit_headers import limit_name, rate_limit_headers, reset_time, to_amount
 from service.domain.quota_limits import Limit, LimitStatus, Measure
@@ -9,7 +9,7 @@ def standing(scope: str, measure: Measure, most: int, used: int, resets_in: floa
     return LimitStatus(limit=Limit(scope, measure, most), used=used, resets_in=resets_in)
 
 
-def test_the_tightest_limit_of_each_kind_is_told() -> None:
+def test_headers_show_the_limit_with_the_least_remaining() -> None:
     headers = rate_limit_headers(
         [
             standing("team", Measure.REQUESTS, 600, 1, 0.1),
@@ -30,12 +30,12 @@ def test_the_tightest_limit_of_each_kind_is_told() -> None:
     }
 
 
-def test_without_rates_there_is_nothing_to_tell() -> None:
+def test_without_limits_per_minute_there_are_no_headers() -> None:
     assert rate_limit_headers([standing("team", Measure.DAY, 5, 1)]) == {}
     assert rate_limit_headers([]) == {}
 
 
-def test_money_is_told_in_dollars() -> None:
+def test_money_is_in_dollars() -> None:
     money = standing("tier:high", Measure.DAY, 20_000_000_000, 1)
     assert (to_amount(money, money.limit.maximum), limit_name(money)) == (20.0, "tier:high usd_per_day")
     crowd = standing("team", Measure.CONCURRENT, 2, 2)

@@ -1,4 +1,4 @@
-"""A running request: previews one at a time, a sign of life now and then, and no caller that leaves holds it up."""
+"""A running request: previews in order, signs of life, and a purchase that goes on when the caller leaves."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -28,7 +28,7 @@ def partial(index: int) -> Preview:
 
 
 def waiting(seconds: float = 60) -> RunningRequest:
-    """A request that is not served yet, whose caller hears something every few seconds."""
+    """Build a running request that is not started."""
     return RunningRequest(RequestContext("req_1", 0.0, lambda: 0.0), seconds)
 
 
@@ -58,7 +58,7 @@ async def test_previews_come_in_order_and_the_delivery_last() -> None:
     assert running.delivery.result() is DELIVERY
 
 
-async def test_a_caller_that_waits_hears_something() -> None:
+async def test_a_caller_that_waits_is_sent_signs_of_life() -> None:
     gate = asyncio.Event()
 
     async def make() -> Delivery:
@@ -74,7 +74,7 @@ async def test_a_caller_that_waits_hears_something() -> None:
     assert await running.delivery is DELIVERY
 
 
-async def test_a_response_begins_when_the_backend_is_called() -> None:
+async def test_a_response_starts_when_the_backend_is_called() -> None:
     gate, running = asyncio.Event(), waiting()
 
     async def make() -> Delivery:
@@ -91,7 +91,7 @@ async def test_a_response_begins_when_the_backend_is_called() -> None:
 
 
 @pytest.mark.parametrize("error", [FULL, StateUnavailable("Away.")])
-async def test_a_response_that_is_refused_before_has_not_begun(error: Exception) -> None:
+async def test_a_failure_before_the_first_byte_is_the_result(error: Exception) -> None:
     async def make() -> Delivery:
         raise error
 
@@ -101,17 +101,17 @@ async def test_a_response_that_is_refused_before_has_not_begun(error: Exception)
     assert running.delivery.exception() is error
 
 
-async def test_limits_are_put_into_the_headers_and_progress_is_noted() -> None:
-    line = RequestContext("req_1", 0.0, lambda: 0.0)
-    running = RunningRequest(line, 60)
+async def test_limits_are_put_into_the_headers_and_progress_is_recorded() -> None:
+    context = RequestContext("req_1", 0.0, lambda: 0.0)
+    running = RunningRequest(context, 60)
 
     running.on_admitted(Admission(held_at=1, limit_status=(PER_MINUTE,)))
-    steps = [line.progress]
+    steps = [context.progress]
     running.on_sent()
-    steps.append(line.progress)
+    steps.append(context.progress)
 
     assert steps == [RequestProgress.ADMITTED, RequestProgress.SENT]
-    assert line.headers["x-ratelimit-remaining-requests"] == "4"
+    assert context.headers["x-ratelimit-remaining-requests"] == "4"
 
 
 async def test_a_preview_does_not_wait_for_a_caller_that_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ async def test_a_slow_reader_misses_previews(monkeypatch: pytest.MonkeyPatch) ->
     assert await indices(running) == [0]
 
 
-async def test_a_caller_is_answered_when_the_replica_goes_away() -> None:
+async def test_a_caller_gets_an_error_when_the_replica_stops() -> None:
     async def make() -> Delivery:
         await asyncio.Event().wait()
         return DELIVERY

@@ -80,12 +80,14 @@ class BodyArrival:
 async def read_chunks(request: Http, max_bytes: int, limits: ArrivalLimits) -> AsyncGenerator[bytes, None]:
     """Yield the chunks of a body."""
     _check_uncoded(request)
+
+    # An announced size is refused before a byte is read; a wrong announcement is found by the count below.
     content_length = request.headers.get("content-length", "")
     if content_length.isdecimal() and int(content_length) > max_bytes:
         raise TooLarge(f"The body has {content_length} bytes; at most {max_bytes} are accepted.")
     received, arrival, now = 0, BodyArrival(limits), asyncio.get_running_loop().time
     while True:
-        began = now()
+        began = now()  # the time of this consumer between two chunks is not the caller's
         message = await _receive(request, arrival)
         chunk = message.get("body", b"")
         received += len(chunk)

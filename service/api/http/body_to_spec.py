@@ -190,7 +190,7 @@ def _token_text(token: msgspec.Raw, name: str) -> bytes:
         return text
     try:
         return msgspec.json.decode(token, type=str).encode()
-    except (msgspec.DecodeError, UnicodeDecodeError):  # a token is not looked at before it is decoded
+    except (msgspec.DecodeError, UnicodeDecodeError):  # msgspec does not check a raw token before it is decoded
         raise InvalidValue(f"{name} is a string that is not valid JSON.", param=name) from None
 
 

@@ -45,7 +45,8 @@ class ConnectionLimits:
 class LimitedProtocol(HttpToolsProtocol):
     """One connection. Uses uvicorn's `cycle`, `pipeline`, `flow`, `scope` and `response_complete`.
 
-    `_overhead` counts the bytes of a request outside of its body, less those of the parsed head and of chunk lengths.
+    `_overhead` counts the bytes of a request outside of its body. Those of the parsed head and of chunk lengths are
+    subtracted again, so that only trailers, extensions and an unfinished head remain.
     """
 
     def __init__(self, limits: ConnectionLimits, **uvicorn_args: Any) -> None:  # noqa: ANN401 (what uvicorn gives to its own)
@@ -82,7 +83,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._overhead > self._bounds.max_head_bytes:
             self._reject(self._too_large())
             return
-        if self._overhead < 0 or (self._completed and not self._begun):
+        if self._overhead < 0 or (self._completed and not self._begun):  # the next request starts to count at 0
             self._overhead = 0
         self._start_head_timer()
 
@@ -115,14 +116,18 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Check a whole head. Raises `RequestError`, which stops the parser."""
+        # The parser stops behind an offer to upgrade; `_read` feeds it this head again, without the offer.
         self._upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if self._upgrade:
             return
+
+        # A parsed head is no overhead: it has the limit for itself.
         read = sum(len(name) + len(value) for name, value in self.headers)
         self._overhead -= len(self.parser.get_method()) + len(self.url) + START_LINE_OVERHEAD
         self._overhead -= read + FIELD_OVERHEAD * len(self.headers)
         if len(self.url) + read > self._bounds.max_head_bytes:
             self._stop_parser(self._too_large())
+        # The application gets a path and one host, whichever form the target has.
         fault = head_fault(self.parser.get_http_version(), self.headers)
         if fault:
             self._stop_parser(MalformedRequest(f"The request cannot be read: {fault}."))
@@ -185,7 +190,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Let the application answer with an error, and stop reading."""
         self._over = True
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete and not self._in_head:
+        if cycle is not None and not cycle.response_complete and not self._in_head:  # the body of a running request
             cycle.scope[FAULT_KEY] = error  # type: ignore[literal-required]  # our own entry in the ASGI scope
             cycle.keep_alive = False
             cycle.message_event.set()
@@ -220,7 +225,7 @@ class LimitedProtocol(HttpToolsProtocol):
         )
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
-        else:
+        else:  # the responses that are due before it go out first
             self.pipeline.appendleft((self.cycle, self.app))
 
     def _start_head_timer(self) -> None:

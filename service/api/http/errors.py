@@ -148,8 +148,8 @@ ENDPOINTS_TEXT = (
 class ErrorBody(msgspec.Struct, omit_defaults=True):
     """An error. `param` names the field, `code` is stable, `message` is for people.
 
-    A refusal by a limit adds its name, its size, its used part (US dollars or a count), and the time at which all of
-    it is available again. `may_be_billed` is present, and true, where the vendor may charge for the failed request.
+    A refusal by a limit adds its name, its size and its used part, in US dollars or as a count. `resets_at` is the time
+    at which all of it is available again. `may_be_billed` is true where the vendor may charge for the failed request.
     """
 
     message: str
@@ -185,6 +185,7 @@ def render(row: ErrorRow, body: ErrorBody, retry_after: float | None = None) -> 
 
 def on_gateway_error(request: Http, error: GatewayError) -> Response[bytes]:
     """Answer an error of the gateway, by its row, and record it in the request's context."""
+    # A failure of another request is marked as such, and then answered by its own row.
     if isinstance(error, FailureReplayed):
         request_context(request.scope).headers |= REPLAYED
     if isinstance(error, FailureShared):
@@ -221,6 +222,7 @@ def on_replica_stopped(request: Http, error: ReplicaStopped) -> Response[bytes]:
 def on_limit_exceeded(request: Http, error: LimitExceeded) -> Response[bytes]:
     """Answer a refusal by a limit. Waiting helps with a rate limit; a budget needs a person."""
     status = error.limit_status
+    # Without a time to wait, the request is larger than the whole rate limit.
     never_fits = status.limit.measure in RATES and status.wait_seconds is None
     row = BUDGET_EXHAUSTED if is_budget(error) else replace(ROWS[LimitExceeded], retry=not never_fits)
     context = request_context(request.scope)

@@ -28,7 +28,7 @@ class HeadAsGet:
             return
 
         async def send_without_body(message: Message) -> None:
-            scope["method"] = HttpMethod.HEAD.value
+            scope["method"] = HttpMethod.HEAD.value  # uvicorn reads it, and sends no body for HEAD
             if message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)

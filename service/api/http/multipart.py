@@ -125,7 +125,7 @@ class _FormBuilder:
     def _begin(self, segment: MultipartSegment) -> None:
         if any(
             LINE_ENDS.search(value) for _, value in segment.headerlist
-        ):  # the parser finds them in some cuts into chunks only
+        ):  # the parser's own check depends on the cut into chunks
             raise MalformedBody("The form cannot be read: Invalid line break in segment header.", code="invalid_form")
         name, filename = decode_name(segment.name), segment.filename
         file = self._parts.file_name(name)

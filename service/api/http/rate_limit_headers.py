@@ -18,6 +18,7 @@ MEASURE_NAMES: Mapping[Measure, str] = {Measure.REQUESTS: "requests", Measure.IM
 
 def rate_limit_headers(statuses: Iterable[LimitStatus]) -> dict[str, str]:
     """Build the headers of limits per minute. Other limits have none."""
+    # The status with the least remaining comes last, and replaces the others on its measure.
     tightest: dict[str, LimitStatus] = {}
     for status in sorted(statuses, key=lambda limit_status: limit_status.remaining, reverse=True):
         if status.limit.measure in MEASURE_NAMES:

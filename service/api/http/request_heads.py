@@ -1,7 +1,7 @@
 """Rules for the heads of requests, beyond those of the parser.
 
-Rule: a head that two readers could read in two ways is refused, because a proxy in front may be the other reader. A
-field that decides something stands once in a head. A request of HTTP/1.1 names its host. The host of an absolute target
+Rule: an ambiguous head is refused, because a proxy in front may read it in another way. A field that decides something
+stands once in a head. A request of HTTP/1.1 names its host. The host of an absolute target
 takes precedence over the field `Host` (RFC 9112 3.2.2). All functions are pure.
 
 Fails with: nothing. A fault is returned as text, for the connection to raise.

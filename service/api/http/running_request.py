@@ -44,7 +44,7 @@ class RunningRequest:
         self._caller_left = False
         self._replica_stops = False
 
-    # What the response does.
+    # Called by the response.
 
     def start(self, making: Awaitable[Delivery]) -> None:
         """Start the task."""
@@ -81,7 +81,7 @@ class RunningRequest:
         self._replica_stops = True
         self.delivery.cancel()
 
-    # What the request reports.
+    # Called by the request (`RequestListener`).
 
     def on_admitted(self, admission: Admission) -> None:
         """Put the state of the limits into the headers."""

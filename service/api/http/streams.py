@@ -1,8 +1,8 @@
 """Responses that start before their outcome is known: server-sent events, and JSON behind spaces.
 
-Rule: an error is a status until the first byte has gone out, and afterwards it is an error in the body. A response that
-failed never ends as if it had succeeded. A caller that waits is sent a sign of life every few seconds. When the caller
-leaves or the response ends, the running request is left (`RunningRequest.leave`).
+Rule: an error before the first byte is a status, and a later one is an error in the body. A response that failed never
+ends as if it had succeeded. A caller that waits is sent a sign of life every few seconds. When the caller leaves or the
+response ends, the running request is left (`RunningRequest.leave`).
 
 Fails with: the `GatewayError` of the request, if it failed before the response started.
 """
@@ -28,7 +28,7 @@ Chunks = AsyncGenerator[Buffer, None]
 
 
 async def sse_response(running: RunningRequest, writer: ResponseWriter) -> ASGIResponse:
-    """Start a response of events as soon as there is a preview, a delivery, or a sign of life to send.
+    """Start a response of events with the first preview, the delivery or the first sign of life.
 
     Raises:
         GatewayError: the request failed before that.

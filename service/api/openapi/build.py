@@ -37,6 +37,7 @@ def build_document(schema: Mapping[str, Any]) -> Node:
     for link in LINKS:
         if link.source in operations and link.target in operations:
             _link(operations[link.source], link)
+    # Examples come first: those of a refusal stand in its component, which may be dropped afterwards.
     add_examples(operations, components := _components(document))
     _drop_unused(document, components)
     used_tags = {tag for operation in operations.values() for tag in operation["tags"]}
@@ -185,10 +186,12 @@ def _tidy(node: Any) -> Any:  # noqa: ANN401 (a JSON document)
     if not isinstance(node, dict):
         return node
     tidied = {key: _tidy(value) for key, value in node.items()}
+    # msgspec writes enums of words without a type.
     if "type" not in node and all(isinstance(word, str) for word in node.get("enum") or [None]):
         tidied["type"] = "string"
     if len(tidied.get("enum", ())) == 1:
         tidied["const"] = tidied.pop("enum")[0]
+    # `oneOf` with `required` is an exclusive choice of fields in a form, which has to stay.
     choices = tidied.pop("oneOf", None) if "oneOf" in node and "required" not in node["oneOf"][0] else None
     if choices is None:
         return tidied
@@ -199,6 +202,7 @@ def _tidy(node: Any) -> Any:  # noqa: ANN401 (a JSON document)
 
 def _drop_unused(document: Node, components: Node) -> None:
     """Drop the components to which no reference leads."""
+    # Follow references from the paths through the components.
     used: set[str] = set()
     pending = list(_references(document["paths"]))
     while pending:

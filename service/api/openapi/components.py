@@ -104,16 +104,18 @@ def body_schemas(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
         named[name]["properties"] = {
             field: _without_null(schema) for field, schema in named[name]["properties"].items()
         }
+
+    # A form has nested fields as bracketed names, and its files beside them.
     edit, file = named["EditForm"], named["FileForm"]
-    options = named["Reasoning"]["properties"]["effort"]
-    pending = named["ExpiresAfter"]["properties"]
+    efforts = named["Reasoning"]["properties"]["effort"]
+    expiry_fields = named["ExpiresAfter"]["properties"]
     del edit["properties"]["svg"], file["properties"]["expires_after"]
     edit["properties"] |= {
         "svg[model]": {"type": "string"},
-        "svg[reasoning][effort]": _without_null(options),
+        "svg[reasoning][effort]": _without_null(efforts),
     } | FORM_PARTS
     edit["oneOf"] = [{"required": ["image"]}, {"required": ["image[]"]}]
-    file["properties"] |= {f"expires_after[{name}]": schema for name, schema in pending.items()}
+    file["properties"] |= {f"expires_after[{name}]": schema for name, schema in expiry_fields.items()}
     file["dependentRequired"] = {
         "expires_after[anchor]": ["expires_after[seconds]"],
         "expires_after[seconds]": ["expires_after[anchor]"],

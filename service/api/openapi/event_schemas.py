@@ -1,7 +1,7 @@
 """Schemas of server-sent events in the OpenAPI document.
 
-Rule: schemas come from the structs that `schemas/image_events.py` encodes, with the two fields around the base64 that
-are not in the structs. OpenAPI 3.1 has no word for a stream of events. The body is therefore text whose content is a
+Rule: schemas come from the structs that `schemas/image_events.py` encodes, and from the two fields that it writes
+around the base64. OpenAPI 3.1 has no word for a stream of events. The body is therefore text whose content is a
 list of events, each with a name and with JSON data; OpenAPI 3.2 calls this `itemSchema`.
 """
 

@@ -3,7 +3,7 @@
 Rule: `examples.json` has exchanges in order. A test sends each request to a running gateway and compares the reply, so
 no example is invented. A request and its reply have one name. A refused request is described in words beside its
 refusal, because it is no example to follow. `@otter.png` in a form stands for the content of a file, as in curl's `-F`.
-Values that differ each time are replaced as in `tools/openapi/steady.py`: ids are counted, all times are one time, and
+Values that differ each time are replaced as in `tools/openapi/steady.py`. Ids are counted, all times are one time, and
 base64 is cut short.
 """
 

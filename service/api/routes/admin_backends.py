@@ -23,9 +23,9 @@ class BackendReply(msgspec.Struct):
     """The state of a backend. Times are in seconds.
 
     An open circuit breaker lets no request through for `seconds`; a half-open one lets a single request through at a
-    time. `since` is the time since its last opening or closing, `reason` the failure that opened it, and `openings`
-    the number of openings since it was last closed. `blocked` has the vendor's names of models for which a limit of the
-    account is used up, each with the time until it ends.
+    time. `since` is the time since its last opening or closing, and `reason` the failure that opened it. `openings` is
+    the number of openings since it was last closed. `blocked` has the vendor's names of models whose limit of the
+    account is used up, each with its remaining time.
     """
 
     object: Literal["backend"]

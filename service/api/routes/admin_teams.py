@@ -109,9 +109,11 @@ async def retrieve_team(
     configured = config.teams.get(team)
     if configured is None:
         raise TeamNotFound("There is no such team.", param="team")
+
+    # The snapshot has issued keys as well. The keys of the file are the others.
     issued = await deps.issue_keys.list_keys(team)
     keys = [key for key in config.keys.values() if key.team.name == team]
-    configured_keys = {key.id for key in keys} - {key.id for key in issued}
+    issued_ids = {key.id for key in issued}
     since, until = parse_time_bounds(None, None, deps.now())
     month = await deps.report_usage(EntryFilter(since=since, until=until, team=team))
     statuses = await deps.read_limits(team, _all_limits(configured, keys))
@@ -119,7 +121,7 @@ async def retrieve_team(
         **_team_fields(configured),
         standings=[limit_reply(status, deps.now()) for status in statuses],
         keys=[key_reply(deps, key) for key in issued],
-        keys_in_file=[FileKeyReply(id=key.id, **allowance_reply(key)) for key in keys if key.id in configured_keys],
+        keys_in_file=[FileKeyReply(id=key.id, **allowance_reply(key)) for key in keys if key.id not in issued_ids],
         this_month=usage_reply(EntryFilter(since=since, until=until, team=team), month).total,
     )
 

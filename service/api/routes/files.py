@@ -124,6 +124,8 @@ async def list_files(
     page = await dependencies(request).files.page(
         caller_key(request).team, limit=int(limit), descending=order == "desc", after=after
     )
+
+    # All files are for vision, so that the list of another purpose of OpenAI's is empty.
     data = [file_reply(file) for file in page.files] if purpose == VISION else []
     return FilesReply(
         object="list",

@@ -1,6 +1,6 @@
 """GET /v1/models and /v1/models/{id}: models on offer, with their capabilities and prices.
 
-Rule: a caller sees models before their shutdown that its team and its key may use and that an enabled backend serves.
+Rule: a caller sees the models that its team and its key may use and an enabled backend serves, until their shutdown.
 The body is OpenAI's with more fields.
 
 Fails with: `ModelNotFound` or `NotAllowed`.

@@ -4,7 +4,7 @@ Rule: the signature replaces the key; it covers one image, and expires. Every fa
 served with headers that forbid browsers to run its scripts.
 
 Fails with: `ImageNotFound`, `RangeNotSatisfiable` or `StoreUnavailable`. If the store fails midway the connection
-breaks off before the announced length, so that no client takes a part for the whole image.
+breaks off before the announced length. So no client takes a part for the whole image.
 """
 
 from dataclasses import dataclass

@@ -109,6 +109,7 @@ def build_segments(delivery: Delivery, links: Sequence[ImageLink]) -> list[Buffe
         usage=usage_reply(generation.usage) if generation.usage else None,
         svg_usage=generation.svg_usage,
     )
+    # The reply is encoded without images. Each image is then inserted as three parts: fields, base64, closing brace.
     json_part, json_end = msgspec.json.encode(reply).split(b'"data":[]', 1)
     json_part += b'"data":['
     segments: list[Buffer] = []

@@ -1,4 +1,4 @@
-"""What a refusal says about a field comes from its declared type; a null that says nothing is no field."""
+"""Refusals name the allowed values of a field; nulls count as absent fields."""
 
 import json
 from typing import Any
@@ -16,12 +16,12 @@ EFFORTS = "'high', 'low', 'max', 'medium', 'minimal', 'none' or 'xhigh'"
 
 
 @pytest.mark.parametrize(("kind", "field"), FIELDS, ids=[f"{kind.__name__}.{field}" for kind, field in FIELDS])
-def test_there_are_words_for_every_field(kind: type[Body], field: str) -> None:
+def test_every_field_has_a_description(kind: type[Body], field: str) -> None:
     assert allowed_values(kind, field)
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("fields", "words"),
     [
         ({"background": "blue"}, "'auto', 'opaque' or 'transparent'"),
         ({"moderation": "none"}, "'auto' or 'low'"),
@@ -44,9 +44,9 @@ def test_there_are_words_for_every_field(kind: type[Body], field: str) -> None:
         ({"image_loras": [{"path": []}]}, "a string or a number"),
     ],
 )
-def test_a_refusal_says_what_is_allowed(given: dict[str, Any], words: str) -> None:
+def test_a_refusal_names_the_allowed_values(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidValue) as refused:
-        decode_json(json.dumps({"prompt": "a fox"} | given).encode(), GenerateBody)
+        decode_json(json.dumps({"prompt": "a fox"} | fields).encode(), GenerateBody)
     assert refused.value.message == f"Invalid value for '{refused.value.param}'. It must be {words}."
 
 
@@ -57,7 +57,7 @@ def test_lists_have_bounds(images: list[object]) -> None:
 
 
 @pytest.mark.parametrize("purpose", ["assistants", ""])
-def test_a_form_says_so_too(purpose: str) -> None:
+def test_a_refusal_of_a_form_names_the_allowed_values(purpose: str) -> None:
     with pytest.raises(InvalidValue, match="It must be 'vision'"):
         decode_form({"purpose": purpose}, FileForm)
 
@@ -78,9 +78,9 @@ def test_a_form_says_so_too(purpose: str) -> None:
         (ChangeBody, {}, {"expires_at": None, "reason": None}),
     ],
 )
-def test_a_null_is_not_given(kind: type[Body], plain: dict[str, Any], nulls: dict[str, Any]) -> None:
-    found = decode_json(json.dumps(plain | nulls, indent=1).encode(), kind)
-    assert [name for name in plain if getattr(found, name) != plain[name]] == []
+def test_a_null_is_an_absent_field(kind: type[Body], plain: dict[str, Any], nulls: dict[str, Any]) -> None:
+    body = decode_json(json.dumps(plain | nulls, indent=1).encode(), kind)
+    assert [name for name in plain if getattr(body, name) != plain[name]] == []
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,7 @@ def test_a_null_is_not_given(kind: type[Body], plain: dict[str, Any], nulls: dic
         (b'{"prompt":"a","style":null,"style":1}', GenerateBody, UnknownParameter, "style"),
     ],
 )
-def test_what_is_given_beside_nulls_counts(
-    body: bytes, kind: type[Body], refusal: type[RequestError], param: str
-) -> None:
+def test_fields_beside_nulls_count(body: bytes, kind: type[Body], refusal: type[RequestError], param: str) -> None:
     with pytest.raises(refusal) as refused:
         decode_json(body, kind)
     assert refused.value.param == param

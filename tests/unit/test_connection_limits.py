@@ -51,24 +51,24 @@ class Wire(asyncio.Transport):
         return 0
 
     def pause_reading(self) -> None:
-        """Whoever pauses has had enough."""
+        """Ignore the pause."""
 
     def resume_reading(self) -> None:
-        """Whoever resumes takes more."""
+        """Ignore the end of a pause."""
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with what was heard, or with what was wrong with the body."""
+    """Answer with the received request, or with the error of its body."""
     request = Http(scope, receive)
     status, content = 200, b""
     try:
         body = await read_body(request, MOST_BODY, PACE)
-        heard = {
+        received = {
             "path": request.url.path,
             "fields": [[name.decode(), value.decode()] for name, value in scope["headers"]],
             "body": body.decode(),
         }
-        content = json.dumps(heard).encode()
+        content = json.dumps(received).encode()
     except GatewayError as error:
         reply = on_gateway_error(request, error)
         status, content = reply.status_code or 0, reply.content
@@ -103,8 +103,8 @@ class Connection:
     @property
     def answers(self) -> Sequence[tuple[int, dict[str, Any]]]:
         """Statuses and bodies of what was written."""
-        found = re.findall(rb"HTTP/1.1 (\d+) .*?\r\n\r\n(\{.*?\})(?=HTTP/1.1 |$)", self.wire.written, re.DOTALL)
-        return [(int(status), json.loads(body)) for status, body in found]
+        replies = re.findall(rb"HTTP/1.1 (\d+) .*?\r\n\r\n(\{.*?\})(?=HTTP/1.1 |$)", self.wire.written, re.DOTALL)
+        return [(int(status), json.loads(body)) for status, body in replies]
 
 
 def splits(request: bytes) -> Iterator[Sequence[bytes]]:
@@ -299,7 +299,7 @@ async def test_an_offer_to_upgrade_is_ignored_and_the_body_is_the_body(offer: st
     for packets in splits(request):
         connection = Connection()
         await connection.send(*packets)
-        assert [(status, heard["path"], heard["body"]) for status, heard in connection.answers] == [
+        assert [(status, received["path"], received["body"]) for status, received in connection.answers] == [
             (200, "/a", sent),
             (200, "/a", "hi"),
         ]
