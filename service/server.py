@@ -26,7 +26,7 @@ from uvicorn._types import ASGI3Application
 from service.api.http.connection_limits import ConnectionLimits, build_protocol
 from service.api.http.forwarded_headers import ForwardedHeaders
 from service.app import Gateway
-from service.settings.listen_ports import MAX_PORT, ListenPort
+from service.settings.gateway_file import MAX_PORT, ListenPort
 
 FINAL_RESPONSE_SECONDS = 2  # for the responses of calls that were ended; then connections are cut
 KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that load balancers close first

@@ -125,7 +125,8 @@ async def _open_count(config: Path | None, data_dir: Path) -> AsyncIterator[Coun
 
 
 def _results(settings: GatewaySettings, data_dir: Path) -> RedisResultStore:
-    url = settings.cache_redis_url or settings.redis_url or find_running_valkey(data_dir / "cache")
+    secret = settings.cache_redis_url or settings.redis_url
+    url = secret.current if secret else find_running_valkey(data_dir / "cache")
     if url is None:
         raise StateUnavailable(
             f"No gateway is running on {data_dir.resolve()}, so nothing is kept there. "

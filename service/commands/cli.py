@@ -233,16 +233,21 @@ def to_connection_limits(entry: RequestsSection) -> ConnectionLimits:
 def open_stores(settings: GatewaySettings, data: Path, supervision: Supervision) -> Iterator[StoreAddresses]:
     """Where the state is; what is embedded is in the data folder, for one replica."""
     if settings.redis_url and settings.database_url:
-        results = settings.cache_redis_url or settings.redis_url
+        cache_url = settings.cache_redis_url or settings.redis_url
         yield StoreAddresses(
-            redis_url=settings.redis_url, cache_url=results, database_url=settings.database_url, data=None
+            redis_url=settings.redis_url.current,
+            cache_url=cache_url.current,
+            database_url=settings.database_url.current,
+            data=None,
         )
     else:
         with (
             start_valkey(data / VALKEY_FOLDER, STATE_OPTIONS, supervision) as state,
             _open_cache(settings, data, supervision) as cache,
         ):
-            ledger = settings.database_url or f"sqlite:///{data.resolve() / 'ledger.db'}"
+            ledger = (
+                settings.database_url.current if settings.database_url else f"sqlite:///{data.resolve() / 'ledger.db'}"
+            )
             yield StoreAddresses(redis_url=state(), cache_url=cache(), database_url=ledger, data=data)
 
 
@@ -250,7 +255,7 @@ def _open_cache(
     settings: GatewaySettings, data: Path, supervision: Supervision
 ) -> AbstractContextManager[Callable[[], DynamicText]]:
     url = settings.cache_redis_url
-    return nullcontext(lambda: url) if url else start_valkey(data / "cache", CACHE_OPTIONS, supervision)
+    return nullcontext(lambda: url.current) if url else start_valkey(data / "cache", CACHE_OPTIONS, supervision)
 
 
 def print_welcome(

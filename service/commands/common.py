@@ -82,7 +82,7 @@ def config_folder(option: Path | None) -> Path:
 def database_url(data_dir: Path) -> str:
     """Where the ledger is."""
     secret = read_database_url(os.environ)
-    return secret() if secret else f"sqlite:///{data_dir.resolve() / 'ledger.db'}"
+    return secret.current() if secret else f"sqlite:///{data_dir.resolve() / 'ledger.db'}"
 
 
 def read_team_directory(folder: Path, catalog: Catalog, data_dir: Path) -> TeamDirectory:

@@ -26,9 +26,8 @@ from service.domain.shutdown_warnings import build_shutdown_warnings
 from service.domain.team_access import KEY_PREFIX
 from service.server import PortError, check_host, check_ports
 from service.settings.gateway import GatewaySettings, backend_names, read_gateway
-from service.settings.gateway_file import SandboxSection
+from service.settings.gateway_file import ListenPort, SandboxSection
 from service.settings.generated_secrets import check_signing_keys, read_or_create_secret
-from service.settings.listen_ports import ListenPort
 from service.settings.reloadable_files import ReloadableFiles, StampedConfig
 from service.settings.secret_sources import Secret
 from service.settings.self_call_check import check_no_self_call
@@ -173,18 +172,18 @@ def _check_addresses(options: ServeOptions, settings: GatewaySettings, environme
 
 def _check_redis(store: Secret[str]) -> None:
     try:
-        check_options(store)
+        check_options(store.current)
     except ValueError as wrong:
         raise SettingsError(f"{store.name}: has options that cannot be used: {wrong}") from None
 
 
 def _check_ledger(settings: GatewaySettings, *, one_machine: bool) -> None:
     if settings.database_url:
-        check_address(settings.database_url())
+        check_address(settings.database_url.current())
     if settings.redis_url and not settings.database_url:
         raise SettingsError("DATABASE_URL: needed with REDIS_URL, so that replicas share one ledger")
     if settings.redis_url and settings.database_url and not one_machine:
-        _check_shared(settings.database_url())
+        _check_shared(settings.database_url.current())
 
 
 def _check_folders(options: ServeOptions, settings: GatewaySettings) -> None:
@@ -221,10 +220,15 @@ def check_assembly(start: StartConfig) -> None:
         settings = start.settings
         if isinstance(settings.storage, ImageFolder):
             settings = msgspec.structs.replace(settings, storage=ImageFolder(spare))
+        redis, cache, database = (
+            settings.redis_url,
+            settings.cache_redis_url or settings.redis_url,
+            settings.database_url,
+        )
         stores = StoreAddresses(
-            redis_url=settings.redis_url or NO_SERVER_URL,
-            cache_url=settings.cache_redis_url or settings.redis_url or NO_SERVER_URL,
-            database_url=settings.database_url or f"sqlite:///{spare / 'ledger.db'}",
+            redis_url=redis.current if redis else NO_SERVER_URL,
+            cache_url=cache.current if cache else NO_SERVER_URL,
+            database_url=database.current if database else f"sqlite:///{spare / 'ledger.db'}",
             data=spare if start.is_embedded else None,
         )
         assemble(

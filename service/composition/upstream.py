@@ -20,8 +20,8 @@ from service.adapters.redis.shared_health import RedisSharedHealth
 from service.composition.app_config import AppConfig, Closeable, new_id
 from service.domain.circuit_breaker import BreakerRules
 from service.domain.routing import SANDBOX
+from service.settings.backend_settings import HttpBackendEntry
 from service.settings.gateway import GatewaySettings
-from service.settings.gateway_file import HttpBackendEntry
 from service.settings.yaml_file import SettingsError
 from service.usecases.background.supervisor import TaskFunction
 from service.usecases.ports.backends import Backend, Backends
@@ -80,7 +80,7 @@ def build_vendor(settings: GatewaySettings, name: str, gateway_id: str = "") -> 
     entry = settings.http_backends[name]
     http_settings = HttpBackendSettings(
         base_url=entry.base_url,
-        api_key=settings.api_keys[name],
+        api_key=settings.api_keys[name].current,
         headers={**GATEWAY_HEADERS, **entry.headers} if entry.gateway else entry.headers,
         deadline_seconds=entry.deadline_seconds,
         connect_seconds=entry.connect_seconds,

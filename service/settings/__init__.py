@@ -1,5 +1,7 @@
 """Environment and `config/*.yaml`, decoded into frozen values.
 
-Rule: a wrong file stops the start with its name, the place inside and the reason; nothing is guessed and nothing
-unknown is ignored. Secrets come from the environment or from files, never from YAML.
+Rule: no value is guessed and no unknown key is ignored. Secrets come from the environment or from files, never from
+YAML.
+
+Fails with: `SettingsError`, which names the file, the place inside and the reason.
 """

@@ -1,8 +1,9 @@
-"""Reads the admin key, which opens `/admin/v1`, from the environment or from a file that it names.
+"""Admin key, which opens `/admin/v1`, from ADMIN_API_KEY or from a file.
 
-Rule: nobody gets a key that can be guessed: short, well-known, patterned or borrowed ones stop the start with a
-`SettingsError` that names the variable and the reason and never the value, and while running they are refused. Only the
-key's digest leaves this module. No key at all switches the admin paths off.
+Rule: only the key's digest leaves this module. Without a key the admin API is off.
+
+Fails with: `SettingsError` for a key that is short, well known, patterned or used for something else. The message names
+the variable and the reason, never the key. While the gateway runs, such a key is refused and the key before stays.
 """
 
 from collections.abc import Collection, Mapping
@@ -23,7 +24,7 @@ SAME_AS_ADMIN_KEY = "is the admin key as well"
 
 
 def read_admin_digest(environment: Mapping[str, str], others: Collection[AnySecret] = ()) -> Secret[str] | None:
-    """The digest of the admin key, or None where there is none. `others` are secrets that have another job."""
+    """Read the digest of the admin key, or None without a key. `others` are secrets that it must differ from."""
     secret = read_secret(environment, ADMIN_KEY_VARIABLE, _digest, blank_is_none=False)
     if secret is None:
         return None
@@ -42,7 +43,7 @@ def _digest(text: str) -> str:
 
 
 def find_weakness(key: str) -> str | None:
-    """Why a key could be guessed or not be sent, or None."""
+    """Return the reason why a key could be guessed or cannot be sent, or None."""
     if len(key) < MIN_LENGTH:
         return f"must have at least {MIN_LENGTH} characters"
     if not HEADER_SAFE.fullmatch(key):
@@ -56,11 +57,11 @@ def find_weakness(key: str) -> str | None:
 
 
 def _is_repetition(key: str) -> bool:
-    """A part of it, again and again?"""
+    # One part of the key, repeated.
     return any(key == (key[:size] * len(key))[: len(key)] for size in range(1, len(key) // 2 + 1))
 
 
 def _is_sequence(key: str) -> bool:
-    """Is most of it one character after its neighbour, as in abcdef or 987654?"""
+    # More than half of the characters follow their neighbours, as in abcdef or 987654.
     steps = [ord(second) - ord(first) for first, second in pairwise(key)]
     return sum(step in {-1, 0, 1} for step in steps) * 2 > len(steps)

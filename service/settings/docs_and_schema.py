@@ -1,8 +1,7 @@
-"""What the settings files may hold, as JSON Schemas and as rows for people; made from the structs that read them.
+"""JSON Schemas and documentation rows of the settings files, generated from the structs that read them.
 
-Rule: nothing is said twice: types, bounds, defaults and meanings are those of the structs' fields. A schema says what
-one value may be; what several must be together (a name that is defined elsewhere) only the readers know. Connects to
-nothing.
+Rule: types, bounds, defaults and descriptions are those of the structs' fields. Conditions on several values, such as
+names that are defined elsewhere, are not in a schema; the readers check them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +27,7 @@ BOUNDS = (("minimum", "at least"), ("exclusiveMinimum", "more than"), ("maximum"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingRow:
-    """One key: where it is, what it may be, what it is when nobody says it (None: it must be said), what it means."""
+    """Path, type, default (None: required) and description of one key."""
 
     path: str
     type: str
@@ -37,7 +36,7 @@ class SettingRow:
 
 
 def build_schema(kind: type[Entry], title: str) -> Schema:
-    """The JSON Schema of a file. What a table's entries are stands in its `Meta.extra`, and goes where it belongs."""
+    """Build the JSON Schema of a file. The type of a table's entries comes from its `Meta.extra`."""
     tables = [*_tables(kind)]
     (top, *entries), parts = msgspec.json.schema_components(
         [kind, *(of for _, _, of in tables)], ref_template=DEFS_PREFIX + "{name}", schema_hook=_any_entry
@@ -50,14 +49,14 @@ def build_schema(kind: type[Entry], title: str) -> Schema:
 
 
 def _any_entry(kind: type) -> Schema:
-    """A stand-in for the entries of a table, which `build_schema` replaces."""
+    """Return a placeholder for the entries of a table, which `build_schema` replaces."""
     if kind is not object:
-        raise NotImplementedError  # so a hook tells msgspec that it has no schema of a type
+        raise NotImplementedError  # msgspec's sign that the hook has no schema for a type
     return {"type": "object"}
 
 
 def _tables(kind: type[Entry]) -> Iterator[tuple[str, str, Any]]:
-    """Every table whose entries are read one by one: its struct, its field, and what its entries are."""
+    """Yield every table whose entries are read one by one: its struct, its field, and the type of its entries."""
     for field in msgspec.structs.fields(kind):
         entry_type = next((meta.extra["of"] for meta in getattr(field.type, "__metadata__", ()) if meta.extra), None)
         if entry_type is not None:
@@ -69,7 +68,7 @@ def _tables(kind: type[Entry]) -> Iterator[tuple[str, str, Any]]:
 
 
 def _structs_in(kind: Any) -> Iterator[type[Entry]]:  # noqa: ANN401 (any annotation)
-    """The structs that a field is a list of."""
+    """Yield the struct of a field, also inside a list."""
     if isinstance(kind, type) and issubclass(kind, Entry):
         yield kind
     elif get_origin(kind) in {list, Annotated}:
@@ -77,7 +76,7 @@ def _structs_in(kind: Any) -> Iterator[type[Entry]]:  # noqa: ANN401 (any annota
 
 
 def _to_yaml_values(part: Any, words: Mapping[str, Schema]) -> Any:  # noqa: ANN401 (a JSON document)
-    """A part as YAML has it: an amount is a number there, and a choice of `words` stands where it is made."""
+    """Return a part for YAML: amounts are numbers, and references to enums are replaced by their `words`."""
     if isinstance(part, list):
         return [_to_yaml_values(item, words) for item in part]
     if not isinstance(part, dict):
@@ -91,7 +90,7 @@ def _to_yaml_values(part: Any, words: Mapping[str, Schema]) -> Any:  # noqa: ANN
 
 
 def setting_rows(schema: Schema) -> Iterator[SettingRow]:
-    """Every key of a file, in the order of its structs. A struct that was told before is not told again."""
+    """Yield every key of a file in the order of its structs. A struct that repeats is listed once."""
     yield from _rows(schema, schema, "", {})
 
 
@@ -124,13 +123,13 @@ def _resolve(schema: Schema, node: Schema) -> Schema:
 
 
 def _without_null(value_schema: Schema) -> Schema:
-    """A value without the possibility that there is none."""
+    """Return the schema of a value without its null."""
     choices = [choice for choice in value_schema.get("anyOf", ()) if choice.get("type") != "null"]
     return {**value_schema, **choices[0]} if choices else value_schema
 
 
 def _nested_struct(value_schema: Schema, path: str) -> tuple[str, str | None]:
-    """The path and the name of the struct that a value is made of, in tables and lists too, if it is."""
+    """Return the path and the struct of a value, also inside tables and lists; None for other values."""
     value = _without_null(value_schema)
     if "$ref" in value:
         return path, value["$ref"]
@@ -140,7 +139,7 @@ def _nested_struct(value_schema: Schema, path: str) -> tuple[str, str | None]:
 
 
 def _type_text(name: str, value: Schema) -> str:
-    """A type in words, such as `number of seconds, more than 0`."""
+    """Return a type in words, such as `number of seconds, more than 0`."""
     if "$ref" in value:
         return "section"
     if "enum" in value:
@@ -163,7 +162,7 @@ def _plural(value: Schema) -> str:
 
 
 def _unit_noun(name: str, value: Schema) -> str:
-    """What is counted is in the names of numbers."""
+    """Return the noun of a type, with the unit that the name of a number ends in."""
     noun: str = value.get("title") or ("date" if value.get("format") == "date" else NOUNS[value["type"]])
     unit = name.rpartition("_")[2]
     return f"{noun} of {unit}" if unit in {"seconds", "bytes", "pixels"} else noun
@@ -177,7 +176,7 @@ def _bound_texts(value: Schema) -> Iterator[str]:
 
 
 def _default_text(value: object) -> str:
-    """A default as it would stand in the file; the empty text where it is nothing, or the keys of a section."""
+    """Return a default as the file would have it; empty for null and for sections."""
     if value is None or isinstance(value, dict):
         return ""
     if isinstance(value, list | tuple):

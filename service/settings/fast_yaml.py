@@ -1,8 +1,8 @@
-"""Reads YAML with the parser in C, where that comes to what the strict reader comes to.
+"""Reading of plain YAML documents with the parser in C, which is faster than the strict reader.
 
-Rule: this reader accepts plain documents only. It answers everything else with `NOT_PLAIN`: what is wrong, what is
-rare, and what YAML 1.1 and 1.2 read differently. `read_yaml` then reads the document again with the strict reader. Only
-that one refuses, so a mistake is told with the same place and the same words as if this module did not exist.
+Rule: this reader accepts plain documents only, which both readers read alike. Its result for wrong documents, for rare
+syntax and for differences between YAML 1.1 and 1.2 is `NOT_PLAIN`. `read_yaml` then uses the strict reader. Only the
+strict reader refuses a document, so messages do not depend on this module.
 """
 
 import re
@@ -16,12 +16,12 @@ from ruamel.yaml.resolver import implicit_resolvers
 from yaml import events
 
 NOT_PLAIN: Final = object()
-"""The document has to be read by the strict reader."""
+"""Result for a document that the strict reader has to read."""
 
 MAX_DEPTH: Final = 40
 MERGE: Final = "<<"
 UNUSUAL_CHARACTERS = re.compile(r"[^\n\x20-\x5b\x5d-\x7e\xa0-\u2027\u202a-\ud7ff]")
-"""Backslashes, tabs, control characters, line breaks of YAML 1.1 alone, and what lies beyond the usual scripts."""
+"""Backslashes, tabs, control characters, line breaks of YAML 1.1 alone, and characters beyond the usual scripts."""
 
 INT = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 FLOAT = re.compile(r"-?(?:0|[1-9][0-9]{0,8})\.[0-9]{1,9}")
@@ -34,7 +34,7 @@ PLAIN_WORDS: Mapping[str, object] = {
 
 
 def _strict_resolvers() -> Mapping[str, Sequence[Any]]:
-    """The strict reader's own patterns of what is no text, by its first sign."""
+    """Return the strict reader's patterns of words that are no text, by their first character."""
     by_first_character = defaultdict[str, list[Any]](list)
     for versions, _, pattern, first_characters in implicit_resolvers:
         for first in first_characters if (1, 2) in versions else ():
@@ -46,11 +46,11 @@ RESOLVERS = _strict_resolvers()
 
 
 class _NotPlain(Exception):
-    """Something that is left to the strict reader."""
+    """Content that only the strict reader reads."""
 
 
 def read_plain(text: str) -> object:
-    """The value of a document, or `NOT_PLAIN`."""
+    """Return the value of a document, or `NOT_PLAIN`."""
     if UNUSUAL_CHARACTERS.search(text) or not yaml.__with_libyaml__:
         return NOT_PLAIN
     try:
@@ -60,9 +60,9 @@ def read_plain(text: str) -> object:
 
 
 class _Document:
-    """A document while it is read, event by event.
+    """Document that is read event by event.
 
-    `known` has what unquoted words mean, each looked up once; `named` has what aliases name, once it is complete.
+    `_known` caches the values of unquoted words; `_named` has the complete values of anchors.
     """
 
     def __init__(self, text: str) -> None:
@@ -72,7 +72,7 @@ class _Document:
         self._named: dict[str, object] = {}
 
     def value(self) -> object:
-        """Its value. Raises `_NotPlain`."""
+        """Return the value. Raises `_NotPlain`."""
         self._next()
         begin = self._next()
         if type(begin) is not events.DocumentStartEvent or begin.version or begin.tags:
@@ -82,7 +82,7 @@ class _Document:
             raise _NotPlain
         return document
 
-    def _node(self, event: Any, depth: int) -> object:  # noqa: ANN401 (one kind of event or another)
+    def _node(self, event: Any, depth: int) -> object:  # noqa: ANN401 (one of several types of events)
         kind = type(event)
         if event.anchor is not None and not self._alias_ends(event):
             raise _NotPlain
@@ -100,8 +100,8 @@ class _Document:
             self._named[event.anchor] = node
         return node
 
-    def _alias_ends(self, event: Any) -> bool:  # noqa: ANN401 (likewise)
-        """Does the name of an anchor or an alias end where both readers see its end?"""
+    def _alias_ends(self, event: Any) -> bool:  # noqa: ANN401 (see `_node`)
+        """Return whether both readers see the same end of the name of an anchor or an alias."""
         end = event.start_mark.index + 1 + len(event.anchor)
         return self._text[end : end + 1] in {" ", "\n"}
 
@@ -120,7 +120,7 @@ class _Document:
         return mapping if merged is None else {**merged, **mapping}
 
     def _merged_mapping(self, before: object) -> dict[object, object]:
-        """The mapping that another one takes in, by an alias and only one."""
+        """Return the mapping that another one merges in, which must be a single alias."""
         event = self._next()
         mapping = self._node(event, 0) if type(event) is events.AliasEvent and before is None else None
         if not isinstance(mapping, dict):
@@ -133,7 +133,7 @@ class _Document:
             items.append(self._node(event, depth))
         return items
 
-    def _scalar(self, event: Any) -> object:  # noqa: ANN401 (likewise)
+    def _scalar(self, event: Any) -> object:  # noqa: ANN401 (see `_node`)
         value: str = event.value
         if event.start_mark.line != event.end_mark.line:
             raise _NotPlain
@@ -147,7 +147,7 @@ class _Document:
 
 
 def _resolve_word(word: str) -> object:
-    """What an unquoted word is."""
+    """Return the value of an unquoted word. Raises `_NotPlain`."""
     if word in PLAIN_WORDS:
         return PLAIN_WORDS[word]
     if not any(pattern.match(word) for pattern in RESOLVERS.get(word[0], ())):

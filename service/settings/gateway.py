@@ -1,29 +1,35 @@
-"""Reads `gateway.yaml` and the environment into one frozen value.
+"""Settings of the gateway: `gateway.yaml` and the environment, as one frozen value.
 
-Rule: the file says how, the environment says where and with which secret; a backend without its secret is off. Wrong
-values, of either origin, stop the start with `SettingsError`.
+Rule: the file has no secret. Addresses and secrets come from the environment, which overrides the file. A backend
+without its secret is off.
+
+Fails with: `SettingsError`, or `SettingsErrors` with every mistake of the file and of the environment.
 """
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from service.domain.routing import SANDBOX
 from service.settings.admin_key import read_admin_digest
-from service.settings.backend_health import HealthSection, check_health
-from service.settings.cors import CorsSection, check_origins
+from service.settings.backend_settings import HealthSection, HttpBackendEntry
 from service.settings.gateway_file import (
+    MAX_PORT,
+    AdminSection,
     CacheSection,
+    CorsSection,
     DatabaseSection,
     GatewayFile,
-    HttpBackendEntry,
     IdempotencySection,
     ImagesSection,
     LedgerSection,
+    ListenPort,
     LogsSection,
+    MetricsSection,
     RedisSection,
     ReferenceImagesSection,
     RequestsSection,
@@ -32,21 +38,25 @@ from service.settings.gateway_file import (
     ServingSection,
 )
 from service.settings.http_urls import url_problem
-from service.settings.listen_ports import AdminSection, read_port
-from service.settings.metrics import MetricsSection
 from service.settings.secret_sources import Secret, read_api_key, read_secret, signing_keys
 from service.settings.storage_url import Storage, read_storage
 from service.settings.store_urls import read_database_url, read_redis_url
 from service.settings.yaml_file import Entry, FilePlace, Problems, SettingsError, open_place, read_yaml
 
+P = TypeVar("P", bound=ListenPort)
 TRACE_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+EXAMPLE = "https://app.example.com"
 TAG_PATTERN = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
 class GatewaySettings(Entry, frozen=True):
-    """All of it. `api_keys` holds the secrets of the vendors that are on, by name.
+    """Settings of a replica.
 
-    `traces_variable` is the name of the variable that says where traces go, which OpenTelemetry's kit reads itself.
+    Attributes:
+        api_keys: Keys of the vendors that are on, by backend.
+        traces_variable: Name of the variable with the address of traces, which OpenTelemetry reads itself.
     """
 
     http_backends: Mapping[str, HttpBackendEntry]
@@ -81,23 +91,23 @@ class GatewaySettings(Entry, frozen=True):
 
     @property
     def store_urls(self) -> tuple[Secret[str], ...]:
-        """The addresses of stores that were given."""
+        """Return the addresses of stores that the environment sets."""
         return tuple(address for address in (self.redis_url, self.cache_redis_url, self.database_url) if address)
 
     @property
     def all_backends(self) -> frozenset[str]:
-        """The names of all backends, on or off."""
+        """Return the names of all backends, on or off."""
         return frozenset({*self.http_backends, SANDBOX})
 
 
 def read_gateway(file: Path, environment: Mapping[str, str]) -> GatewaySettings:
-    """The settings of a file under an environment."""
+    """Read the settings of a file and of the environment, which overrides it. Raises `SettingsError`."""
     with open_place(file) as top:
         return _read(top, top.decode(read_yaml(file) or {}, GatewayFile), environment)
 
 
 def _read(top: FilePlace, file: GatewayFile, environment: Mapping[str, str]) -> GatewaySettings:
-    """The settings; what is wrong is collected, and what it would have been is left out."""
+    # Mistakes are collected in `top`, so that one start reports all of them; a wrong value is None until then.
     attempt = top.attempt
     http_backends: dict[str, HttpBackendEntry] = {}
     api_keys: dict[str, Secret[str]] = {}
@@ -110,8 +120,8 @@ def _read(top: FilePlace, file: GatewayFile, environment: Mapping[str, str]) -> 
             api_keys |= {name: key} if key else {}
     signing = attempt(lambda: read_secret(environment, "URL_SIGNING_KEY", signing_keys, blank_is_none=False))
     attempt(lambda: _check_images(top / "images", file.images))
-    attempt(lambda: check_origins(top / "cors" / "origins", file.cors.origins))
-    attempt(lambda: check_health(top / "health", file.health))
+    attempt(lambda: _check_origins(top / "cors" / "origins", file.cors.origins))
+    attempt(lambda: _check_health(top / "health", file.health))
     attempt(lambda: _check_public_url(top / "images" / "public_url", file.images.public_url))
     return GatewaySettings(
         http_backends=http_backends,
@@ -131,8 +141,8 @@ def _read(top: FilePlace, file: GatewayFile, environment: Mapping[str, str]) -> 
         redis=file.redis,
         database=file.database,
         logs=file.logs,
-        metrics=attempt(lambda: read_port(top / "metrics", file.metrics, "metrics", environment)) or file.metrics,
-        admin=attempt(lambda: read_port(top / "admin", file.admin, "admin", environment)) or file.admin,
+        metrics=attempt(lambda: _read_port(top / "metrics", file.metrics, "metrics", environment)) or file.metrics,
+        admin=attempt(lambda: _read_port(top / "admin", file.admin, "admin", environment)) or file.admin,
         redis_url=attempt(lambda: read_redis_url(environment, "REDIS_URL")),
         cache_redis_url=attempt(lambda: read_redis_url(environment, "CACHE_REDIS_URL")),
         database_url=attempt(lambda: read_database_url(environment)),
@@ -146,20 +156,20 @@ def _read(top: FilePlace, file: GatewayFile, environment: Mapping[str, str]) -> 
 
 
 def backend_names(file: Path) -> frozenset[str]:
-    """The names of all backends in a file, on or off, whatever else is wrong with it or with the environment."""
-    top = FilePlace(file, problems=Problems())  # what is wrong is told by who reads the rest
+    """Return the names of all backends in a file, on or off, despite other mistakes in it or in the environment."""
+    top = FilePlace(file, problems=Problems())  # `read_gateway` reports the mistakes
     return frozenset({*top.decode(read_yaml(file) or {}, GatewayFile).backends, SANDBOX})
 
 
 def _traces_variable(environment: Mapping[str, str]) -> str | None:
-    """The variable that says where traces go, unless they are switched off."""
+    """Return the name of the variable with the address of traces, unless traces are off."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     return next((name for name in TRACE_VARIABLES if environment.get(name)), None)
 
 
 def base_url_variable(backend: str) -> str:
-    """The variable that says where a backend is."""
+    """Return the name of the variable that overrides the base URL of a backend."""
     return f"{backend.upper().replace('-', '_')}_BASE_URL"
 
 
@@ -194,3 +204,29 @@ def _tags(place: FilePlace, names: frozenset[str]) -> frozenset[str]:
     if wrong:
         raise place.error(f"'{wrong[0]}' is not a tag: 1 to 32 lower-case letters, digits and _ -")
     return names
+
+
+def _check_origins(place: FilePlace, origins: frozenset[str]) -> None:
+    # Origins are compared as texts, so they must be spelled as browsers send them. `null` is the origin of many pages.
+    for origin in sorted(origins - {"*"}):
+        match = ORIGIN.fullmatch(origin)
+        if not match:
+            raise place.error(f"'{origin}' is not an origin: a scheme and a host in lower case, such as {EXAMPLE}")
+        if match["port"] == DEFAULT_PORTS.get(match["scheme"], ""):
+            raise place.error(f"'{origin}' never matches: browsers leave port {match['port']} out")
+
+
+def _check_health(place: FilePlace, entry: HealthSection) -> None:
+    if entry.open_seconds > entry.max_open_seconds:
+        raise (place / "open_seconds").error(f"{entry.open_seconds} is more than max_open_seconds")
+
+
+def _read_port(place: FilePlace, entry: P, name: str, environment: Mapping[str, str]) -> P:
+    # <NAME>_HOST and <NAME>_PORT override the section `name`, which is metrics or admin.
+    host, port = environment.get(f"{name.upper()}_HOST"), environment.get(f"{name.upper()}_PORT")
+    if port and not (port.isascii() and port.isdigit() and int(port) <= MAX_PORT):
+        raise SettingsError(f"{name.upper()}_PORT: '{port[:20]}' is not a port")
+    port_entry = msgspec.structs.replace(entry, host=host or entry.host, port=int(port) if port else entry.port)
+    if port_entry.host and port_entry.port is None:
+        raise place.error(f"a host needs a port; without one the gateway's own has {name}")
+    return port_entry

@@ -9,70 +9,18 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from service.settings.backend_health import AccountLimits, HealthSection
-from service.settings.cors import CorsSection
-from service.settings.listen_ports import AdminSection
-from service.settings.metrics import MetricsSection
-from service.settings.yaml_file import Count, Entry, Seconds
+from service.settings.backend_settings import HealthSection, HttpBackendEntry
+from service.settings.yaml_file import Address, Count, Entry, FilePath, Seconds
 
-Address = Annotated[str, Meta(title="http or https address")]
+MAX_PORT = 65_535
 Bytes = Annotated[int, Meta(ge=1_024, le=17_179_869_184)]
-File = Annotated[str, Meta(title="path of a file")]
 RetentionSeconds = Annotated[int, Meta(ge=1, le=3_153_600_000)]
 OptionalSeconds = Annotated[float, Meta(ge=0, le=86_400)]
-Port = Annotated[int, Meta(ge=1, le=65_535)]
+Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
+Origin = Annotated[str, Meta(title="origin")]
 Network = Annotated[str, Meta(title="network")]
 UserAgent = Annotated[str, Meta(min_length=1, max_length=200, title="text")]
 Tag = Annotated[str, Meta(title="name", extra_json_schema={"pattern": "^[a-z][a-z0-9_-]{0,31}$"})]
-
-
-class HttpBackendEntry(Entry, frozen=True):
-    """Entry of one backend that is called over HTTP."""
-
-    dialect: Annotated[Literal["openai", "together"], Meta(description="Wire format of the vendor's API.")]
-    base_url: Annotated[
-        Address,
-        Meta(description="Base URL of the vendor's API. The environment variable `<NAME>_BASE_URL` overrides it."),
-    ]
-    api_key_env: Annotated[
-        str | None,
-        Meta(description="Name of the environment variable that has the API key. A backend without a key is off."),
-    ] = None
-    api_key_file: Annotated[
-        File | None, Meta(description="Path of the file that has the API key, instead of `api_key_env`.")
-    ] = None
-    deadline_seconds: Annotated[
-        Seconds, Meta(description="Timeout of the whole call. A call that times out may have been billed.")
-    ] = 300.0
-    connect_seconds: Annotated[
-        float, Meta(ge=0.01, le=60, description="Timeout for connecting to the vendor or its proxy.")
-    ] = 5.0
-    max_concurrent_calls: Annotated[Count, Meta(description="Maximum number of concurrent calls of each replica.")] = (
-        512
-    )
-    gateway: Annotated[
-        bool, Meta(description="Whether the backend is another image gateway, whose keys may begin with `igw_`.")
-    ] = False
-    relay_image_urls: Annotated[
-        bool,
-        Meta(
-            description="Whether the vendor gets callers' https addresses instead of images that the gateway fetched."
-        ),
-    ] = False
-    proxy: Annotated[
-        Address | None, Meta(description="URL of the proxy to the vendor; by default HTTPS_PROXY and NO_PROXY decide.")
-    ] = None
-    ca_file: Annotated[
-        File | None,
-        Meta(description="File of the authorities that sign the vendor's certificate; by default the system's."),
-    ] = None
-    headers: Annotated[
-        dict[str, str], Meta(description="Additional headers of each call, such as OpenAI-Organization.")
-    ] = {}
-    account: Annotated[
-        AccountLimits,
-        Meta(description="Limits of the vendor's account over all replicas, if its reports come too late or never."),
-    ] = AccountLimits()
 
 
 class SandboxSection(Entry, frozen=True):
@@ -120,6 +68,18 @@ class RequestsSection(Entry, frozen=True):
     ] = 60.0
 
 
+class CorsSection(Entry, frozen=True):
+    """Web pages that may call the gateway from a browser."""
+
+    origins: Annotated[
+        frozenset[Origin],
+        Meta(
+            description="Origins of pages that may call `/v1` and read the replies, such as https://app.example.com; "
+            "`*` is every origin."
+        ),
+    ] = frozenset()
+
+
 class ReferenceImagesSection(Entry, frozen=True):
     """Rules for fetching images that callers give by https address."""
 
@@ -130,7 +90,7 @@ class ReferenceImagesSection(Entry, frozen=True):
     ] = ()
     allow_ports: Annotated[tuple[Port, ...], Meta(description="Ports that images may be fetched from.")] = (443,)
     ca_file: Annotated[
-        File | None,
+        FilePath | None,
         Meta(description="File of the authorities that sign certificates of image hosts; by default the system's."),
     ] = None
 
@@ -329,6 +289,28 @@ class LogsSection(Entry, frozen=True):
     sample: Annotated[
         float, Meta(ge=0, le=1, description="Share of successful requests that are logged. All other requests are.")
     ] = 1.0
+
+
+class ListenPort(Entry, frozen=True):
+    """Port of its own for a part of the API, if `port` is set."""
+
+    host: Annotated[str | None, Meta(description="Address of the own port; by default the gateway's.")] = None
+    port: Annotated[
+        Annotated[int, Meta(ge=0, le=MAX_PORT)] | None,
+        Meta(description="Number of the own port; 0 takes a free one. By default the gateway's port is used."),
+    ] = None
+
+
+class AdminSection(ListenPort, frozen=True):
+    """Address of `/admin/v1`, if it has a port of its own."""
+
+
+class MetricsSection(ListenPort, frozen=True):
+    """Address of the metrics, and how often gauges are collected."""
+
+    collect_seconds: Annotated[
+        float, Meta(ge=0.1, le=60, description="Interval between two collections of budgets, keys and backlogs.")
+    ] = 5.0
 
 
 class GatewayFile(Entry, frozen=True):

@@ -1,7 +1,9 @@
-"""Secrets that the gateway makes itself, and keeps in its data folder.
+"""Secrets that the gateway generates and stores in its data folder.
 
-Rule: made at the first start and read at every other; only their owner may read them. Where there is no data folder
-they have to be given, or last as long as the process.
+Rule: the first start generates a secret, and every later start reads it. Only its owner may read the file. Without a
+data folder a generated secret lasts as long as the process.
+
+Fails with: `SettingsError`, if the file can neither be created nor read.
 """
 
 import os
@@ -15,24 +17,21 @@ from service.settings.yaml_file import SettingsError
 
 
 def check_signing_keys(settings: GatewaySettings, *, alone: bool) -> None:
-    """Raise `SettingsError` where each of several replicas would sign picture links with a key of its own."""
+    """Raise `SettingsError` if several replicas would each sign image URLs with a key of their own."""
     if settings.storage and not alone and not settings.signing_keys:
         raise SettingsError("URL_SIGNING_KEY: needed with STORAGE_URL, so that replicas trust each other's links")
 
 
 def signing_keys_source(settings: GatewaySettings, data: Path | None) -> Callable[[], Sequence[bytes]]:
-    """What says the keys of picture links: the given ones, or one that was made once and is kept in the data folder."""
+    """Return the source of signing keys: URL_SIGNING_KEY, or a generated key in the data folder."""
     if settings.signing_keys:
-        return settings.signing_keys
+        return settings.signing_keys.current
     generated = read_or_create_secret(data / "signing-key").encode() if data else secrets.token_bytes(32)
     return lambda: (generated,)
 
 
 def read_or_create_secret(file: Path, prefix: str = "") -> str:
-    """A secret that is made at the first start and read at the next; only its owner may read it.
-
-    Raises `SettingsError` where it can neither be made nor read.
-    """
+    """Read the secret of a file, or generate it. Raises `SettingsError`."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -1,7 +1,7 @@
-"""In which line of a file something stands, for messages.
+"""Line numbers for messages about mistakes in settings files.
 
-Rule: asked only when something is wrong. A place that is not in the file, because it is missing or comes from the
-environment, has the line of the closest one above it; a file that cannot be read has none.
+Rule: a file is parsed again only for a message. A key that is missing from the file has the line of the closest key
+above it. A file that cannot be read has no lines.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,14 +10,14 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from service.settings.validation import Steps
+from service.settings.struct_mistakes import Steps
 from service.settings.yaml_file import SettingsError
 
 MERGE = "<<"
 
 
 def with_lines(problems: Iterable[Exception]) -> Iterator[str]:
-    """Yield what each says, with the line of its file."""
+    """Yield the message of each problem, with the line of its file."""
     trees: dict[Path, Any] = {}
     for problem in problems:
         message, file = str(problem), getattr(problem, "file", None)
@@ -30,7 +30,7 @@ def with_lines(problems: Iterable[Exception]) -> Iterator[str]:
 
 
 def _find_line(node: Any, steps: Steps) -> int | None:  # noqa: ANN401 (PyYAML's nodes)
-    """The line in which the last of the steps begins that is there."""
+    """Return the line of the deepest step that the file has."""
     line = None
     for step in steps:
         child = _child(node, step)
@@ -48,7 +48,7 @@ def _node_tree(file: Path) -> Any:  # noqa: ANN401 (PyYAML's nodes)
 
 
 def _child(node: Any, step: str | int) -> tuple[int, Any] | None:  # noqa: ANN401 (likewise)
-    """The line of an entry and its node, if there is one."""
+    """Return the line and the node of an entry, or None."""
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
         return node.value[step].start_mark.line + 1, node.value[step]
     if not isinstance(node, yaml.MappingNode):
@@ -60,7 +60,7 @@ def _child(node: Any, step: str | int) -> tuple[int, Any] | None:  # noqa: ANN40
 
 
 def _merged_mappings(node: Any) -> Iterable[Any]:  # noqa: ANN401 (likewise)
-    """The mappings that one takes entries from."""
+    """Yield the mappings that a mapping merges in."""
     for key, value in node.value:
         if key.value == MERGE:
             yield from value.value if isinstance(value, yaml.SequenceNode) else [value]

@@ -1,8 +1,9 @@
-"""Reads `models.yaml` into the catalog.
+"""Catalog of models, prices and routes, read from `models.yaml`.
 
-Rule: whatever a request could trip over later is refused now: a route without a price in effect, a price that leaves
-something unpriced that its model offers, a field no dialect knows, a name that is not defined. Fails with
-`SettingsError`.
+Rule: each mistake that would fail a later request is refused at the start. Examples are a route without a price in
+effect, a price that does not cover an offer of its model, an unknown field, and an undefined name.
+
+Fails with: `SettingsError`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,13 +40,13 @@ ONLY_WITH = {
     "text_out_per_image": "per_million_tokens",
     "default_steps": "per_megapixel",
 }
-"""Key of a price → the basis without which it means nothing."""
+"""Key of a price → the basis that it needs."""
 
 INPUT_IMAGE_FIELDS = frozenset({"image", "reference_images", "mask", "markup"})
 
 
 def read_catalog(file: Path, today: date) -> Catalog:
-    """The catalog in a file; every route must have a price in effect on `today`."""
+    """Read the catalog of a file. Every route must have a price in effect on `today`. Raises `SettingsError`."""
     with open_place(file) as top:
         return _read(top, top.decode(read_yaml(file), ModelsFile), today)
 
@@ -85,7 +86,7 @@ def _check_names(top: FilePlace, file: ModelsFile, models: dict[str, Model]) -> 
 def _check_alias(
     place: FilePlace, alias: str, model: Model, owners: Sequence[Model], models: Mapping[str, Model]
 ) -> None:
-    """Two models may have one name where they end on different days: the one that lasts has it after the other."""
+    # Two models may share an alias if they end on different days: the later one has the alias after the other.
     same_day_owner = models.get(alias)
     if (same_day_owner and last_day(model) <= last_day(same_day_owner)) or any(
         last_day(model) == last_day(other) for other in owners
@@ -94,7 +95,7 @@ def _check_alias(
 
 
 class _Reader:
-    """Reads the tables that models refer to, then the models."""
+    """Reader of the tables that models refer to, then of the models."""
 
     def __init__(self, top: FilePlace, file: ModelsFile, today: date) -> None:
         self._models = top / "models"
@@ -162,7 +163,7 @@ class _Reader:
 def _read_entries(
     place: FilePlace, value: object, kind: type[E], read: Callable[[FilePlace, str, E], R]
 ) -> dict[str, R]:
-    """The entries of a table, each read by itself."""
+    """Read the entries of a table one by one."""
     entries: dict[str, R] = {}
     for name, entry in place.table(value, kind).items():
         with place.collecting():
@@ -178,7 +179,7 @@ def _check_delivers(place: FilePlace, tier: str | None, carries: frozenset[str],
 
 
 def _sandbox_route(name: str, entry: ModelEntry, first: Route) -> Route:
-    """The sandbox can do all that the model can, at the price of the model's first route."""
+    """Return the sandbox's route: all features of the model, at the price of its first route."""
     return Route(
         backend=SANDBOX,
         model=name,
@@ -250,7 +251,7 @@ def _to_price(place: FilePlace, name: str, entry: PriceVersion) -> Price:
 
 
 def _to_rates(place: FilePlace, entry: Rates | None) -> TokenRates | None:
-    """Rates per token; what was at hand already costs the full rate where the vendor says nothing else."""
+    """Return rates per token. Cached tokens have the full rate unless the price states another."""
     if entry is None:
         return None
     dollars = {
@@ -294,7 +295,7 @@ def _check_token_count(place: FilePlace, number: int) -> int:
 
 
 def _check_prices(place: FilePlace, model: Model) -> None:
-    """No route may sell what its price says nothing about. The sandbox has the prices of the first route."""
+    """Raise for a route whose price does not cover the model. The sandbox has the prices of the first route."""
     *real, sandbox = model.routes
     for index, route in (*enumerate(real), (0, sandbox)):
         for price in route.prices:
@@ -304,7 +305,7 @@ def _check_prices(place: FilePlace, model: Model) -> None:
 
 
 def _unpriced(model: Model, route: Route, price: Price) -> str | None:
-    """What the model offers along a route and the price does not cover, or None."""
+    """Return the missing part of a price for the offers of a model on a route, or None."""
     fields, tokens = model.fields & route.carries, price.tokens
     if price.rates is None:
         stepped = price.per_megapixel is not None and "steps" in fields
@@ -318,7 +319,7 @@ def _unpriced(model: Model, route: Route, price: Price) -> str | None:
 
 
 def _unpriced_in_table(model: Model, choices: tuple[Size, ...], tokens: Tokens) -> str | None:
-    """A table bounds nothing but the sizes that it lists."""
+    """Return the missing part of a table, which prices only the sizes that it lists, or None."""
     for tier in model.tiers or sorted(tokens.table):
         row = tokens.table.get(tier)
         if row is None:

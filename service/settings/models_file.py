@@ -1,7 +1,9 @@
-"""The shape of `models.yaml`, with what each key means: `docs/configuration.md` and the JSON Schema are made from it.
+"""Structure of `models.yaml`: type, bounds, default and description of each key.
 
-Rule: what one value may be is said here, what several must be together in `models.py`. Tables are read entry by entry,
-so that an error names its entry; `of` says what the entries are.
+`docs/configuration.md` and the JSON Schema are generated from it.
+
+Rule: the bounds of one value stand here. Conditions on several values stand in `models.py`. Tables are read entry by
+entry, so that an error names its entry; `of` is the type of the entries.
 """
 
 from datetime import date
@@ -18,7 +20,7 @@ References = Annotated[int, Meta(ge=0, le=1_000)]
 
 
 class Sizes(Entry, frozen=True):
-    """Which sizes can be drawn."""
+    """Rule for the sizes of images."""
 
     choices: Annotated[
         list[str], Meta(description="List of the only sizes, such as 1024x1024. The other keys are ignored then.")
@@ -52,7 +54,7 @@ class Rates(Entry, frozen=True):
 
 
 class PriceVersion(Entry, frozen=True):
-    """One version of a price: exactly one of per_million_tokens, per_image and per_megapixel."""
+    """Version of a price: exactly one of per_million_tokens, per_image and per_megapixel."""
 
     effective: Annotated[date, Meta(description="First day of this version, in UTC. Two versions have different days.")]
     source: Annotated[str, Meta(description="Address of the page that states the price.")]
@@ -86,7 +88,7 @@ class PriceVersion(Entry, frozen=True):
 
 
 class RouteEntry(Entry, frozen=True):
-    """One way to a model."""
+    """Route to a model at a backend."""
 
     backend: Annotated[str, Meta(description="Name of a backend in gateway.yaml. It may be off, or missing.")]
     model: Annotated[str, Meta(description="Name of the model at the backend.")]
@@ -122,7 +124,7 @@ class RouteEntry(Entry, frozen=True):
 
 
 class ModelEntry(Entry, frozen=True):
-    """One model as callers see it."""
+    """Model that callers may request."""
 
     owned_by: Annotated[str, Meta(description="Owner of the model, for `GET /v1/models`.")]
     created: Annotated[date, Meta(description="First day of the model.")]
@@ -155,14 +157,14 @@ class ModelEntry(Entry, frozen=True):
 
 
 class RetiredEntry(Entry, frozen=True):
-    """A model that is gone."""
+    """Retired model."""
 
     since: Annotated[date, Meta(description="First day without the model.")]
     successor: Annotated[str, Meta(description="Model that callers should use instead.")]
 
 
 class ModelsFile(Entry, frozen=True):
-    """Every model the gateway offers: what it can do, which backends serve it, and what that costs."""
+    """Models that the gateway offers, with their fields, routes and prices."""
 
     default_model: Annotated[str, Meta(description="Model of a request that names none.")]
     sizes: Annotated[dict[str, object], Meta(description="Size rules by name.", extra={"of": Sizes})]

@@ -1,7 +1,8 @@
-"""The two files that may change while the gateway runs, `models.yaml` and `teams.yaml`, read together.
+"""Files that may change while the gateway runs: `models.yaml` and `teams.yaml`.
 
-Rule: together, because the one names what the other defines. Fails with `SettingsError` at the start; later a wrong
-file is told in words and the version before stays.
+Rule: both are read together, because teams.yaml names models that models.yaml defines.
+
+Fails with: `SettingsError` at the start. Later `reread` returns the reason, and the version before stays.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ FILE_NAMES = ("models.yaml", "teams.yaml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StampedConfig:
-    """What both said, and the stamp from before they were asked: who changes them meanwhile is noticed."""
+    """Content of both files, and their stamp from before the reading, so that a change meanwhile is noticed."""
 
     config: Config
     stamp: object
@@ -31,11 +32,12 @@ class StampedConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadableFiles:
-    """Where they are, and the names of the backends, None where they cannot be read.
+    """Reader of both files.
 
-    `dev_key` is a key that no file has, that of `serve --dev`.
-
-    `admin_digest` says the digest of the admin key, if there is one: nobody's key opens two doors.
+    Attributes:
+        backends: Names of the backends in gateway.yaml; None if that cannot be read.
+        dev_key: Key of `serve --dev`, which no file has.
+        admin_digest: Digest of the admin key, which must not be the key of a team.
     """
 
     folder: Path
@@ -45,7 +47,7 @@ class ReloadableFiles:
     admin_digest: Secret[str] | None = None
 
     def read(self) -> Config:
-        """Both files. Raises `SettingsError`."""
+        """Read both files. Raises `SettingsError`."""
         try:
             catalog = read_catalog(self.folder / "models.yaml", self.today())
         except SettingsError as wrong:
@@ -62,12 +64,12 @@ class ReloadableFiles:
             )
         if not team_directory.teams:
             raise SettingsError(f"{self.folder / 'teams.yaml'}: $.teams: no team, so no caller could be let in")
-        if self.admin_digest and self.admin_digest() in team_directory.keys:
+        if self.admin_digest and self.admin_digest.current() in team_directory.keys:
             raise SettingsError(f"{self.admin_digest.name}: {SAME_AS_TEAM_KEY}")
         return Config(catalog=catalog, team_directory=team_directory, version=self._digest())
 
     def _with_team_errors(self, wrong: SettingsError) -> SettingsError:
-        """The same, with what is wrong with teams whatever models there are."""
+        """Return the error with the mistakes of teams.yaml that do not depend on models."""
         try:
             check_structure(self.folder / "teams.yaml")
         except SettingsError as other:
@@ -75,27 +77,27 @@ class ReloadableFiles:
         return wrong
 
     def read_first(self) -> StampedConfig:
-        """Both files, for a start. Raises `SettingsError`."""
+        """Read both files for a start. Raises `SettingsError`."""
         stamp = self.stamp()
         return StampedConfig(config=self.read(), stamp=stamp)
 
     def _digest(self) -> str:
-        """12 hex digits of what both files say."""
+        """Return 12 hex digits of the digest of both files."""
         digest = hashlib.sha256()
         for name in FILE_NAMES:
             try:
                 digest.update((self.folder / name).read_bytes())
-            except OSError as error:  # since it was read
+            except OSError as error:  # removed after the reading
                 raise SettingsError(f"{self.folder / name}: cannot be read: {error}") from None
         return digest.hexdigest()[:12]
 
     def reread(self) -> Config | str:
-        """Both files, or what is wrong with them."""
+        """Read both files, or return their mistake."""
         try:
             return self.read()
         except SettingsError as wrong:
             return str(wrong)
 
     def stamp(self) -> tuple[FileStamp | None, ...]:
-        """Something that changes when one of the files does, also by way of a link to another file."""
+        """Return a value that changes with each of the files, also if a link leads to another file."""
         return tuple(file_stamp(self.folder / name) for name in FILE_NAMES)

@@ -1,7 +1,7 @@
 """Keys of `gateway.yaml` that had another name before 0.1.0.
 
-Rule: an old key is refused with its new name. There are no aliases, so a file means one thing. Values that changed with
-their key stand beside the new name.
+Rule: an old key is refused with its new name, because two names for a key could contradict each other. A changed value
+stands beside the new name.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,6 @@ RENAMED_KEYS: Mapping[str, str] = {
 
 
 def new_name(*path: str | int) -> str | None:
-    """The name of today of a key that has an old one, or None."""
+    """Return the present name of an old key, or None."""
     dotted = ".".join(str(step) for step in path)
     return next((new for old, new in RENAMED_KEYS.items() if fnmatchcase(dotted, old)), None)

@@ -1,8 +1,10 @@
-"""Secrets that are given: by a variable of the environment, or by a file, which is looked at again while running.
+"""Secrets from environment variables, or from files that are read again when they change.
 
-Rule: `NAME` or `NAME_FILE`, never both. A secret is asked for at each use, so that what a file says anew counts from
-the next use on. What cannot be used is a `SettingsError` that names the setting, the file and the reason, and never
-what the file holds; while running, the secret before stays.
+Rule: `NAME` or `NAME_FILE`, never both. The gateway calls `Secret.current` at each use, so a rotated file takes effect
+at the next use.
+
+Fails with: `SettingsError`, which names the setting, the file and the reason, never the secret. While the gateway runs,
+the secret before stays.
 """
 
 import re
@@ -17,21 +19,23 @@ from service.settings.yaml_file import FilePlace, SettingsError, file_stamp
 
 FILE_SUFFIX = "_FILE"
 MAX_BYTES = 65_536
-MIN_SIGNING_KEY_LENGTH = 32  # characters of a key that signs; half of them is 64 bits even in hex
-HEADER_SAFE = re.compile(r"[!-~]+")  # what a header can carry after `Bearer `
+MIN_SIGNING_KEY_LENGTH = 32  # characters; half of a hex key of this length has 64 bits
+HEADER_SAFE = re.compile(r"[!-~]+")  # characters that a header can carry after `Bearer `
 NOT_HEADER_SAFE = "must be of letters, digits and signs of ASCII, without spaces"
 
 T = TypeVar("T")
 
 
 class Secret(Generic[T]):
-    """One secret; called, it says what it is now.
+    """One secret, whose value may change while the gateway runs.
 
-    `name` is the setting that gave it, `file` where it lies, if it does. `parse` turns its text into what is used, or
-    raises `SettingsError` with the reason alone.
+    Attributes:
+        name: Setting that the secret comes from.
+        file: File with the secret; None if the variable itself has it.
     """
 
     def __init__(self, name: str, source: str | Path, parse: Callable[[str], T]) -> None:
+        """Read the secret from its text or its file. `parse` raises `SettingsError` with the reason alone."""
         self.name = name
         self.file = source if isinstance(source, Path) else None
         self._parse = parse
@@ -40,8 +44,8 @@ class Secret(Generic[T]):
         self._refused = False
         self._load(source if isinstance(source, str) else None)
 
-    def __call__(self) -> T:
-        """What it is now."""
+    def current(self) -> T:
+        """Return the present value."""
         return self._value
 
     def __repr__(self) -> str:
@@ -49,16 +53,16 @@ class Secret(Generic[T]):
 
     @property
     def digests(self) -> frozenset[str]:
-        """Of each of its lines, the digest that a key is known by."""
+        """Return the digest of each line, by which keys are compared."""
         return self._digests
 
     def reject_if(self, reason: Callable[[frozenset[str]], str | None]) -> None:
-        """From now on refuse what has digests for which there is a `reason`. Raises `SettingsError` for the present."""
+        """Refuse values with a `reason` for their digests. Raises `SettingsError` for the present value."""
         self._refusals.append(reason)
         self._check(self._digests)
 
     def reload(self) -> bool | str:
-        """Look at the file: does it hold another secret now, or why is what it holds refused?"""
+        """Read a changed file. Returns whether the secret changed, or the reason of a refusal."""
         stamp = file_stamp(self.file) if self.file else None
         if stamp == self._seen:
             return False
@@ -73,7 +77,7 @@ class Secret(Generic[T]):
         return was_refused or self._value != before
 
     def _load(self, text: str | None) -> None:
-        """Be what a variable says or, without a text, what the file does; or stay as it was."""
+        # A failure leaves the value before in place.
         try:
             value_text = read_file(self.file) if self.file else text or ""
             value = self._parse(value_text)
@@ -96,7 +100,7 @@ AnySecret: TypeAlias = Secret[Any]
 
 
 def read_file(file: Path) -> str:
-    """What a file holds, without the space around it and around each of its lines. Raises `SettingsError`."""
+    """Return the text of a file without the spaces around it and around its lines. Raises `SettingsError`."""
     try:
         stat = file.stat()
         if not S_ISREG(stat.st_mode):
@@ -108,7 +112,7 @@ def read_file(file: Path) -> str:
         raise SettingsError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsError("cannot be read: not a text") from None
-    except ValueError as unnamed:  # a name that no file can have
+    except ValueError as unnamed:  # a NUL in the name
         raise SettingsError(f"cannot be read: {unnamed}") from None
     lines = [line.strip() for line in text.strip().split("\n")]
     if lines == [""]:
@@ -119,14 +123,14 @@ def read_file(file: Path) -> str:
 
 
 def single_line(text: str) -> str:
-    """A secret that is a line. Raises `SettingsError`."""
+    """Return a secret of one line. Raises `SettingsError`."""
     if "\n" in text:
         raise SettingsError("has more than one line")
     return text
 
 
 def header_safe(text: str) -> str:
-    """A key that a header can carry. Raises `SettingsError`."""
+    """Return a key that a header can carry. Raises `SettingsError`."""
     key = single_line(text.strip())
     if not HEADER_SAFE.fullmatch(key):
         raise SettingsError(NOT_HEADER_SAFE)
@@ -144,7 +148,7 @@ def signing_keys(text: str) -> tuple[bytes, ...]:
 def read_secret(
     environment: Mapping[str, str], variable: str, parse: Callable[[str], T], *, blank_is_none: bool = True
 ) -> Secret[T] | None:
-    """The secret of a variable, or of the file that the other variable names. Raises `SettingsError`."""
+    """Read the secret of NAME, or of the file in NAME_FILE; None without either. Raises `SettingsError`."""
     value, file = environment.get(variable), environment.get(variable + FILE_SUFFIX)
     if blank_is_none:
         value = (value or "").strip() or None
@@ -156,7 +160,7 @@ def read_secret(
 
 
 def header_safe_and_foreign(text: str) -> str:
-    """A key that a header can carry, and that no gateway made. Raises `SettingsError`."""
+    """Return a key that a header can carry and no gateway issued. Raises `SettingsError`."""
     key = header_safe(text)
     if key.startswith(KEY_PREFIX):
         raise SettingsError(
@@ -169,7 +173,7 @@ def header_safe_and_foreign(text: str) -> str:
 def read_api_key(
     place: FilePlace, variable: str | None, file: str | None, environment: Mapping[str, str], *, gateway: bool = False
 ) -> Secret[str] | None:
-    """The key of a backend, from where its entry points to. Raises `SettingsError`."""
+    """Read the key of a backend from the variable or the file of its entry. Raises `SettingsError`."""
     parse = header_safe if gateway else header_safe_and_foreign
     secret = read_secret(environment, variable, parse) if variable else None
     if not file:

@@ -1,8 +1,10 @@
-"""No backend of a gateway is the gateway itself: an address of its own stops the start.
+"""Check that no backend is the gateway itself.
 
-Rule: own are the addresses that it listens on, also under other names of this machine, and `public_url`. Names are
-looked up only where the port is one of its own; a name that nothing answers for is nobody's. What leads back here over
-a load balancer is not seen here, but by `domain/loop_detection.py` with the first request.
+Rule: a gateway's own addresses are those that it listens on, under every name of this machine, and `public_url`. Names
+are resolved only if the port is one of its own; an unknown name is foreign. A way back over a load balancer is not seen
+here, but by `domain/loop_detection.py` with the first request.
+
+Fails with: `SettingsError`, which names the backend's address.
 """
 
 import socket
@@ -17,13 +19,13 @@ from service.settings.yaml_file import FilePlace, SettingsError
 PORTS = {"http": 80, "https": 443}
 Address = IPv4Address | IPv6Address
 LOOPBACK: frozenset[Address] = frozenset({ip_address("127.0.0.1"), ip_address("::1")})
-"""Where a connection to 0.0.0.0 or [::] arrives."""
+"""Addresses at which a connection to 0.0.0.0 or [::] arrives."""
 
 
 def check_no_self_call(
     settings: GatewaySettings, file: Path, environment: Mapping[str, str], listening: Sequence[tuple[str, int]]
 ) -> None:
-    """Raise `SettingsError` if a backend that is on is at one of the own addresses."""
+    """Raise `SettingsError` if a backend that is on has one of the gateway's own addresses."""
     for name in sorted(settings.api_keys):
         url = settings.http_backends[name].base_url
         own = matching_own_address(url, listening, settings.images.public_url)
@@ -38,7 +40,7 @@ def check_no_self_call(
 
 
 def matching_own_address(url: str, listening: Sequence[tuple[str, int]], public_url: str | None) -> str | None:
-    """Which of its own addresses a gateway would meet at a URL, in words."""
+    """Return the own address that a URL leads to, in words, or None."""
     host, port = _host_and_port(url)
     if public_url and _host_and_port(public_url) == (host, port):
         return f"images.public_url, {public_url}"
@@ -54,7 +56,7 @@ def _host_and_port(url: str) -> tuple[str, int]:
 
 
 def _same_host(host: str, own: str) -> bool:
-    """Does who connects to a host arrive where `own` is listened on?"""
+    # A connection to `host` reaches a listener on `own` if their addresses meet; an unspecified one meets every local.
     if host == own:
         return True
     targets, own_addresses = resolve_host(host), resolve_host(own)
@@ -66,7 +68,7 @@ def _same_host(host: str, own: str) -> bool:
 
 
 def resolve_host(host: str) -> frozenset[Address]:
-    """The addresses of a name, or of an address that is written as one."""
+    """Return the addresses of a host name, or of a literal address; none if it cannot be resolved."""
     try:
         addresses = {
             ip_address(sockaddr[0]) for *_, sockaddr in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -77,7 +79,7 @@ def resolve_host(host: str) -> frozenset[Address]:
 
 
 def is_local(address: Address) -> bool:
-    """Is it one of this machine's? Only such an address can be bound to."""
+    """Return whether an address is one of this machine: only such an address can be bound."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 (of IP)
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -1,7 +1,8 @@
-"""Reads `STORAGE_URL`: where pictures are kept.
+"""Place of stored images: `STORAGE_URL`.
 
-Rule: a folder (a path or `file:///path`) or `s3://bucket/prefix`; credentials do not belong into it. What cannot be
-used stops the start with `SettingsError`, which shows nothing of an address that may hold a secret.
+Rule: the address is a folder (a path or `file:///path`) or `s3://bucket/prefix`, without credentials.
+
+Fails with: `SettingsError`, which shows no part of an address that may hold a secret.
 """
 
 import re
@@ -20,7 +21,7 @@ ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """A folder on this machine, or one that is mounted."""
+    """Folder on this machine, or a mounted one."""
 
     path: Path
 
@@ -30,7 +31,7 @@ class ImageFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageBucket:
-    """A bucket of S3 or of what speaks like it; `endpoint` is where, if not at Amazon's."""
+    """Bucket of S3 or of a compatible service. `endpoint` is that service's address; None is Amazon."""
 
     name: str
     prefix: str
@@ -44,13 +45,13 @@ Storage = ImageFolder | ImageBucket
 
 
 def read_storage(environment: Mapping[str, str]) -> Storage | None:
-    """What the environment says, if it says anything."""
+    """Read the place of stored images, or None without `STORAGE_URL`. Raises `SettingsError`."""
     text = environment.get("STORAGE_URL", "").strip()
     if not text:
         return None
     try:
         address = urlsplit(text)
-    except ValueError:  # a bracket that is not closed
+    except ValueError:  # an open bracket
         raise SettingsError("STORAGE_URL: is not an address") from None
     match address.scheme:
         case "":

@@ -1,7 +1,8 @@
-"""Which parameters may stand in the address of a store, behind the `?`, and what becomes of each.
+"""Parameters of store addresses, behind the `?`.
 
-Rule: a parameter is honoured, ignored on purpose, or refused by its name. A message names a parameter or a file, never
-any other part of the address.
+Rule: a parameter is honoured, ignored on purpose, or refused by its name.
+
+Fails with: `SettingsError`, which names a parameter or a file, never another part of the address.
 """
 
 import os
@@ -23,7 +24,7 @@ TLS = TLS_FILES | {
     "ssl_min_version",
     "ssl_password",
 }
-"""What `rediss://` understands besides."""
+"""Additional parameters of `rediss://`."""
 
 REDIS = frozenset(
     {
@@ -69,12 +70,12 @@ HONOURED = frozenset(
         "user",
     }
 )
-"""Parameters of libpq, and of the driver, that do what they do there."""
+"""Parameters of libpq and of the driver, with their usual effect."""
 
 SESSION = frozenset(
     {"datestyle", "default_transaction_isolation", "lock_timeout", "role", "search_path", "timezone", "work_mem"}
 )
-"""Settings of a PostgreSQL session. libpq takes them in `options`, the driver also by themselves."""
+"""Settings of a PostgreSQL session. libpq takes them in `options`, the driver also as parameters."""
 
 IGNORED = frozenset(
     {
@@ -105,7 +106,7 @@ MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 VERIFIES = frozenset({"verify-ca", "verify-full"})
 SYSTEM = "system"
 BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
-"""Where systems keep their authorities, if OpenSSL does not say."""
+"""Usual files of the system's authorities, if OpenSSL knows none."""
 
 
 def check_redis_parameters(url: str) -> None:
@@ -125,7 +126,7 @@ def check_redis_parameters(url: str) -> None:
 
 
 def driver_url(url: str) -> str:
-    """The address for the driver, without what is ignored. Raises `SettingsError` for what cannot be honoured."""
+    """Return the address without ignored parameters. Raises `SettingsError` for one that cannot be honoured."""
     parts = urlsplit(url)
     parameters = _parameters(parts.query)
     _check_names(
@@ -175,7 +176,7 @@ def _check_mode(parameters: Mapping[str, str]) -> None:
 
 
 def _system_trust_mode(parameters: Mapping[str, str]) -> str:
-    """As in libpq: the system's authorities sign for anybody, so the name is checked too."""
+    """Return the mode for the system's authorities. They sign for all names, so libpq also checks the name."""
     mode = parameters.get("sslmode", "verify-full")
     if mode != "verify-full":
         raise SettingsError("sslrootcert=system goes with sslmode=verify-full alone")

@@ -1,10 +1,11 @@
-"""Reads where the stores are, and with which password: `REDIS_URL`, `CACHE_REDIS_URL` and `DATABASE_URL`.
+"""Addresses of the stores, with their passwords: `REDIS_URL`, `CACHE_REDIS_URL` and `DATABASE_URL`.
 
 Rule: each is a variable, or a file with the whole address (`REDIS_URL_FILE`), or a variable without a password and a
-file with nothing else (`REDIS_PASSWORD_FILE`). While running only user and password may become others: what names
-another server is refused. A wrong address is a `SettingsError` that does not repeat it, because it may hold a password.
-An `@`, `/`, `?` or `#` of a password that is not escaped would make its rest a host, a path or a parameter, which
-messages name. So such an address is refused before any of its parts is looked at.
+file with the password alone (`REDIS_PASSWORD_FILE`). While the gateway runs, only user and password may change. An
+unescaped `@`, `/`, `?` or `#` of a password would make its rest a host, a path or a parameter, which messages name.
+Such an address is refused before its parts are read.
+
+Fails with: `SettingsError`, which does not repeat the address, because it may hold a password.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,42 +24,41 @@ NO_STORE = f"not an address such as redis://host:6379/0; it begins with one of {
 
 
 class UrlParser:
-    """Makes addresses of texts: the first may be any that `parse` takes, others name the same place."""
+    """Parser of one store's address, which accepts no other server after the first address."""
 
     def __init__(self, parse: Callable[[str], str]) -> None:
-        self._make = parse
-        self._place: object = None
+        self._parse = parse
+        self._server: object = None
 
-    def __call__(self, text: str) -> str:
-        """The address. Raises `SettingsError`."""
-        made = self._make(single_line(text))
-        place = _server_identity(made)
-        if self._place not in {None, place}:
+    def parse(self, text: str) -> str:
+        """Return the address. Raises `SettingsError`, also for another server than before."""
+        url = self._parse(single_line(text))
+        server = _server_identity(url)
+        if self._server not in {None, server}:
             raise SettingsError("names another place; while running only user and password may change")
-        self._place = place
-        return made
+        self._server = server
+        return url
 
 
 def read_redis_url(environment: Mapping[str, str], variable: str) -> Secret[str] | None:
-    """Where a server of Redis's protocol is."""
+    """Read the address of a Redis or Valkey server."""
     return _read_url(environment, variable, _parse_redis_url)
 
 
 def read_database_url(environment: Mapping[str, str], variable: str = "DATABASE_URL") -> Secret[str] | None:
-    """Where the ledger of record is."""
+    """Read the address of the ledger's database."""
     return _read_url(environment, variable, _parse_database_url)
 
 
 def _read_url(environment: Mapping[str, str], variable: str, parse: Callable[[str], str]) -> Secret[str] | None:
-    """An address, with the password out of a file if there is one."""
-    secret = read_secret(environment, variable, UrlParser(parse))
+    secret = read_secret(environment, variable, UrlParser(parse).parse)
     name = f"{variable.removesuffix('URL')}PASSWORD{FILE_SUFFIX}"
     file = environment.get(name)
     if not file:
         return secret
     if secret is None:
-        raise SettingsError(f"{name}: stands without {variable}, which says where and for whom the password is")
-    url = secret()
+        raise SettingsError(f"{name}: stands without {variable}, which has the server and the user of the password")
+    url = secret.current()
     if secret.file or _has_password(url):
         raise SettingsError(f"{name}: stands beside {secret.name}, which holds a password; give one of them")
     if not urlsplit(url).scheme or url.startswith("sqlite"):
@@ -87,7 +87,7 @@ def _parse_database_url(text: str) -> str:
     if kind not in {"postgres", "postgresql"} or "://" not in text:
         raise SettingsError(NO_DATABASE)
     hosts = urlsplit(text).netloc
-    if hosts.count("@") > 1:  # the driver takes the first for the end of the password
+    if hosts.count("@") > 1:  # the driver ends the password at the first
         raise SettingsError(UNREADABLE)
     for host in hosts.rpartition("@")[2].split(","):
         _check_port(host)
@@ -101,7 +101,7 @@ def _check_port(host: str) -> None:
 
 
 def _check_password_characters(text: str) -> None:
-    """Refuse an address of which nobody can say where its password ends."""
+    # An address whose password has no certain end is refused.
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -112,7 +112,7 @@ def _check_password_characters(text: str) -> None:
 
 
 def _server_identity(url: str) -> object:
-    """What of an address has to stay: all but user and password. Whether there is a password is how it is reached."""
+    """Return the fixed part of an address: all but user and password, and whether it has a password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]), _has_password(url)
 
@@ -123,7 +123,7 @@ def _has_password(url: str) -> bool:
 
 
 def with_password(url: str, password: str) -> str:
-    """An address that had no password, with one, whatever signs that has."""
+    """Return an address with an escaped password added."""
     scheme, _, rest = url.partition("://")
     authority = urlsplit(url).netloc
     user, _, hosts = authority.rpartition("@")

@@ -1,7 +1,8 @@
-"""Reads `teams.yaml`: teams, what they may use and how much of it, and the digests of their keys.
+"""Teams with their allowances, limits and digests of keys, read from `teams.yaml`.
 
-Rule: a team that names a model or tier the catalog lacks, a backend that nobody defined, a limit that is no number, or
-a key that stands twice, is a mistake and stops the start. Fails with `SettingsError`.
+Rule: models and tiers must be in the catalog, and backends in gateway.yaml. Ids and digests of keys are unique.
+
+Fails with: `SettingsError`.
 """
 
 import re
@@ -33,7 +34,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class LimitsEntry(Entry, frozen=True):
-    """How much may be used. All limits that apply hold side by side."""
+    """Limits of a team or a key. All limits that match a request apply."""
 
     requests_per_minute: Annotated[Count | None, Meta(description="Maximum number of requests in any minute.")] = None
     images_per_minute: Annotated[
@@ -51,7 +52,7 @@ class LimitsEntry(Entry, frozen=True):
 
 
 class KeyEntry(Entry, frozen=True):
-    """A key of a team."""
+    """Key of a team."""
 
     id: Annotated[str, Meta(description="Name of the key in logs, ledger and metrics; unique among all keys.")]
     sha256: Annotated[
@@ -78,7 +79,7 @@ class KeyEntry(Entry, frozen=True):
 
 
 class TeamEntry(Entry, frozen=True):
-    """Somebody who may call."""
+    """Team whose keys may call."""
 
     models: Annotated[
         frozenset[str], Meta(description="Only models that the team may use; all of them by default.")
@@ -131,13 +132,13 @@ class TeamEntry(Entry, frozen=True):
 
 
 class TeamsFile(Entry, frozen=True):
-    """Who may call, what, and how much of it."""
+    """Teams that may call, with their limits and keys."""
 
     teams: Annotated[dict[str, object], Meta(description="Teams by their names.", extra={"of": TeamEntry})] = {}
 
 
 def read_teams(file: Path, catalog: Catalog, backends: Collection[str] | None) -> TeamDirectory:
-    """Every team and key in a file; `backends` are those of gateway.yaml and the sandbox, on or off, or not known."""
+    """Read teams and keys. `backends` are the names in gateway.yaml and the sandbox, or None if they are unknown."""
     with open_place(file) as top:
         teams: dict[str, Team] = {}
         keys: dict[str, Key] = {}
@@ -156,7 +157,7 @@ def read_teams(file: Path, catalog: Catalog, backends: Collection[str] | None) -
 
 
 def check_structure(file: Path) -> None:
-    """Raise `SettingsError` for what is wrong with a file whatever models there are."""
+    """Raise `SettingsError` for mistakes that do not depend on models."""
     with open_place(file) as top:
         _entries(top, file)
 
@@ -230,7 +231,7 @@ def _to_limits_by_name(place: FilePlace, entries: Mapping[str, object], known: I
 
 
 def _to_limits(place: FilePlace, entry: LimitsEntry) -> Limits:
-    """The limits of an entry; money in nano-USD. A count of none would be a refusal, which `models` and `tiers` say."""
+    """Return the limits of an entry, with money in nano-USD. A count of 0 is refused: `models` and `tiers` exclude."""
     numbers: dict[str, int] = {}
     for name in entry.__struct_fields__:
         value = getattr(entry, name)

@@ -1,7 +1,8 @@
-"""Reads one YAML file strictly: YAML 1.2, no duplicate keys, no unknown keys, no numbers that are not.
+"""Strict reading of one YAML file: YAML 1.2, no duplicate keys, no unknown keys, no NaN, bounds for every number.
 
-Fails with `SettingsError`, whose text is `file: place: reason`, whatever a file holds. Every number has a least and a
-greatest value.
+Rule: mistakes are collected, so that one start reports all of them.
+
+Fails with: `SettingsError`, whose text is `file: place: reason`, for every content of a file.
 """
 
 import re
@@ -20,36 +21,40 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from service.domain.did_you_mean import did_you_mean
 from service.domain.errors import InvalidValue
 from service.domain.key_allowances import MAX_COUNT, MAX_DOLLARS, parse_dollars
-from service.settings import validation
+from service.settings import struct_mistakes
 from service.settings.fast_yaml import NOT_PLAIN, read_plain
-from service.settings.validation import Steps
+from service.settings.struct_mistakes import Steps
 
 T = TypeVar("T")
 CacheSeconds = Annotated[int, Meta(ge=0, le=31_536_000)] | None
-"""How long results are kept; 0 is not at all, None leaves it to who is asked next."""
+"""Lifetime of cached results; 0 switches the cache off, None leaves it to the next setting."""
 
 FileStamp = tuple[int, int, int]
 UNUSABLE_CHARACTERS = re.compile(r"[\x00\ud800-\udfff]")
-"""In no name of a file, address or header; YAML can spell both."""
+"""Characters that no file name, address or header has, although YAML can spell them."""
 
 Count = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+Address = Annotated[str, Meta(title="http or https address")]
+FilePath = Annotated[str, Meta(title="path of a file")]
 Seconds = Annotated[float, Meta(ge=0.001, le=86_400)]
 
 Dollars = Annotated[Decimal, Meta(extra_json_schema={"minimum": 0, "maximum": int(MAX_DOLLARS)})]
-"""An amount that `FilePlace.to_nano_usd` checks."""
+"""Amount that `FilePlace.to_nano_usd` checks."""
 
 TokenCount = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": MAX_COUNT})]
-"""A count in a table whose reader checks it, because only he knows the name of its place."""
+"""Count in a table. Its reader checks it, because the reader knows the name of its place."""
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every part of a settings file shares: an unknown key is a mistake."""
+    """Base of every part of a settings file: an unknown key is a mistake."""
 
 
 class SettingsError(Exception):
-    """A setting that cannot be used; the message names file, place and reason.
+    """Setting that cannot be used. The message names file, place and reason.
 
-    `file` and `steps` lead to the place, if it is one of a file.
+    Attributes:
+        file: File with the mistake; None if the environment has it.
+        steps: Keys and indexes that lead to the mistake.
     """
 
     def __init__(self, message: str, file: Path | None = None, steps: Steps = ()) -> None:
@@ -59,7 +64,7 @@ class SettingsError(Exception):
 
 
 class SettingsErrors(SettingsError):
-    """Everything that is wrong; the message is the first one's."""
+    """All mistakes; the message is that of the first."""
 
     def __init__(self, problems: Sequence[Exception]) -> None:
         super().__init__(str(problems[0]))
@@ -67,11 +72,11 @@ class SettingsErrors(SettingsError):
 
 
 class FollowOnError(SettingsError):
-    """What is only wrong because something else is, which is told."""
+    """Mistake that follows from another one, which is reported instead."""
 
 
 def to_problems(error: Exception) -> tuple[Exception, ...]:
-    """Each thing that is wrong, by itself."""
+    """Return each mistake by itself."""
     if isinstance(error, SettingsErrors):
         return error.problems
     return () if isinstance(error, FollowOnError) else (error,)
@@ -81,7 +86,7 @@ ErrorTypes = tuple[type[Exception], ...]
 
 
 class ErrorCollector:
-    """Inside of it, what is wrong and of some kinds ends the block and is noted; without kinds nothing is."""
+    """Context that collects an error of the given types, which ends its block."""
 
     __slots__ = ("_errors", "_types")
 
@@ -90,10 +95,10 @@ class ErrorCollector:
         self._types = types
 
     def __enter__(self) -> None:
-        """Begin."""
+        """Enter; collecting needs no preparation."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        """Note an error of these kinds, and let every other one go on."""
+        """Collect an error of these types; every other error propagates."""
         if not isinstance(error, self._types):
             return False
         self._errors += to_problems(error)
@@ -104,27 +109,27 @@ NO_COLLECTOR = ErrorCollector([], ())
 
 
 class Problems:
-    """Collects what is wrong, so that all of it is told at once."""
+    """Collection of mistakes, so that all of them are reported together."""
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
         self.collecting = ErrorCollector(self.errors, (SettingsError,))
 
     def attempt(self, build: Callable[[], T], kinds: ErrorTypes = (SettingsError,)) -> T | None:
-        """What is made, or None if that went wrong."""
+        """Return the built value, or None after a mistake."""
         value: list[T] = []
         with ErrorCollector(self.errors, kinds):
             value.append(build())
         return value[0] if value else None
 
     def error(self) -> Exception:
-        """What was found: itself if it is alone, else all as `SettingsErrors`."""
+        """Return the only mistake, or all of them as `SettingsErrors`."""
         return self.errors[0] if len(self.errors) == 1 else SettingsErrors(self.errors)
 
 
 @contextmanager
 def open_place(file: Path) -> Iterator["FilePlace"]:
-    """The top of a file, whose reader goes on behind what is wrong. At the end all of it is raised."""
+    """Yield the top of a file; its reader continues after mistakes. Raises all of them at the end."""
     problems = Problems()
     try:
         yield FilePlace(file, problems=problems)
@@ -135,10 +140,7 @@ def open_place(file: Path) -> Iterator["FilePlace"]:
 
 
 class FilePlace:
-    """Where in which file something stands, for the message when it is wrong.
-
-    With `problems` what can be gone on behind is collected there, and is raised without.
-    """
+    """Place in a file, for messages about mistakes. With `problems` mistakes are collected, without they are raised."""
 
     def __init__(self, file: Path, path: str = "$", steps: Steps = (), problems: Problems | None = None) -> None:
         self._file = file
@@ -154,26 +156,26 @@ class FilePlace:
         return FilePlace(self._file, path, (*self._steps, name), self._problems)
 
     def error(self, reason: str) -> SettingsError:
-        """What to raise."""
+        """Return the error for a mistake at this place."""
         return SettingsError(f"{self}: {reason}", self._file, self._steps)
 
     def collecting(self) -> ErrorCollector:
-        """Go on behind what is wrong inside, where problems are collected."""
+        """Return a context that collects mistakes, if this place does."""
         return NO_COLLECTOR if self._problems is None else self._problems.collecting
 
     def attempt(self, build: Callable[[], T]) -> T | None:
-        """What is made, or None if that went wrong and problems are collected."""
+        """Return the built value, or None after a collected mistake."""
         return build() if self._problems is None else self._problems.attempt(build)
 
     def decode(self, value: object, kind: type[T]) -> T:
-        """The value as a struct, or the reason why not."""
+        """Decode a value into a type. Raises `SettingsErrors`, or collects the mistakes and returns the rest."""
         if value is None and self._path == "$":
             raise self.error("is empty")
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            decoded = validation.validate(value, kind, self._steps)
-        except RecursionError:  # an alias inside of what it names
+            decoded = struct_mistakes.decode(value, kind, self._steps)
+        except RecursionError:  # an alias inside its own anchor
             raise self.error("holds itself") from None
         errors = SettingsErrors([self._error_at(mistake) for mistake in decoded.mistakes])
         if self._problems is None or decoded.value is None:
@@ -181,12 +183,12 @@ class FilePlace:
         self._problems.errors += errors.problems
         return decoded.value
 
-    def _error_at(self, mistake: validation.Mistake) -> SettingsError:
+    def _error_at(self, mistake: struct_mistakes.Mistake) -> SettingsError:
         message = f"{self._file}: {self._path}{mistake.path}: {mistake.reason}"
         return SettingsError(message, self._file, (*self._steps, *mistake.steps))
 
     def table(self, value: object, kind: type[T]) -> dict[str, T]:
-        """A mapping of names to structs; each error names the entry it is in."""
+        """Decode a mapping of names to structs, entry by entry, so that an error names its entry."""
         entries = self.decode({} if value is None else value, dict[str, object])
         entries_by_name: dict[str, T] = {}
         for name, entry in entries.items():
@@ -196,14 +198,14 @@ class FilePlace:
         return entries_by_name
 
     def to_nano_usd(self, amount: Decimal, per: int = 1) -> int:
-        """US dollars per `per` things as nano-USD for one of them; has to come out whole."""
+        """Convert US dollars for `per` units into whole nano-USD for one unit. Raises `SettingsError`."""
         try:
             return parse_dollars(amount, per)
         except InvalidValue as wrong:
             raise self.error(wrong.message) from None
 
     def lookup(self, table: Mapping[str, T], name: str, raw_table: Collection[str] = ()) -> T:
-        """An entry of another table of this file. An entry that is only in `raw_table` is faulty and reported there."""
+        """Return an entry of another table. An entry that is only in `raw_table` is wrong, and reported there."""
         if name in table:
             return table[name]
         if name in raw_table:
@@ -215,10 +217,10 @@ class FilePlace:
 
 
 class SafeValueConstructor(SafeConstructor):
-    """Makes values of YAML's nodes. Whatever a value's own type raises is an error at the value's place."""
+    """Constructor of values, which turns every error of a value's type into an error at its place."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 (ruamel.yaml's)
-        """A value, or `ConstructorError` with its place."""
+        """Return a value. Raises `ConstructorError` with its place."""
         try:
             value = super().construct_object(node, deep)
         except (YAMLError, RecursionError):
@@ -232,22 +234,22 @@ class SafeValueConstructor(SafeConstructor):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """Return the first line of an error's message."""
     reason, *_ = str(error).splitlines() or [type(error).__name__]
     return reason or type(error).__name__
 
 
 def file_stamp(file: Path) -> FileStamp | None:
-    """Something that changes when the file does, also by way of a link to another one; None where there is none."""
+    """Return a value that changes with the file, also if a link leads to another file; None without a file."""
     try:
         stat = file.stat()
-    except (OSError, ValueError):  # ValueError: a name that no file can have
+    except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def read_yaml(file: Path) -> object:
-    """The document in a file. Raises `SettingsError`, whatever the file holds."""
+    """Read the document of a file. Raises `SettingsError` for every content that is no plain YAML 1.2."""
     try:
         text = file.read_text("utf-8")
     except (OSError, ValueError) as error:
@@ -257,7 +259,7 @@ def read_yaml(file: Path) -> object:
 
 
 def read_strict(file: Path, text: str) -> object:
-    """Slow, because it is written in Python; it knows the place of whatever is wrong."""
+    """Read a document with the parser in Python, which is slow and knows the place of a mistake."""
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor = SafeValueConstructor
     try:
@@ -266,5 +268,5 @@ def read_strict(file: Path, text: str) -> object:
         position = error.problem_mark
         place = f"line {position.line + 1}, column {position.column + 1}" if position else "somewhere"
         raise SettingsError(f"{file}: {place}: {first_line(ValueError(error.problem))}") from None
-    except Exception as wrong:  # noqa: BLE001 (a control character, YAML 1.3, what nobody has met yet: the file is wrong)
+    except Exception as wrong:  # noqa: BLE001 (a control character, YAML 1.3, or an unforeseen error: the file is wrong)
         raise SettingsError(f"{file}: somewhere: {first_line(wrong)}") from None

@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 from service import __version__
 from service.adapters.metrics.declared import ALL
 from service.api.http.path_aliases import AZURE_V1
-from service.settings.gateway_file import HttpBackendEntry, ServingSection
+from service.settings.backend_settings import HttpBackendEntry
+from service.settings.gateway_file import ServingSection
 from tools.helm.chart import CHART, FILES, ROOT, SETS, values_of
 from tools.helm.table import README, default, leaves, readme, schema, values
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from service.server import Listeners, PortError, listen_on_unused, open_listeners, port_number
-from service.settings.listen_ports import ListenPort
+from service.settings.gateway_file import ListenPort
 
 HERE = "127.0.0.1"
 NONE = ListenPort()

@@ -102,4 +102,4 @@ def test_a_file_that_comes_to_hold_a_key_of_a_gateway_is_refused(tmp_path: Path)
     said = key.reload()
     assert isinstance(said, str)
     assert said.startswith(f"OPENAI_API_KEY_FILE: {secret}: is the key of a gateway")
-    assert key() == "sk-1"
+    assert key.current() == "sk-1"

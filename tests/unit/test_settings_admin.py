@@ -39,7 +39,7 @@ WEAK = [
 def digest(environment: dict[str, str]) -> str:
     found = read_admin_digest(environment)
     assert found
-    return found()
+    return found.current()
 
 
 def test_without_a_key_there_is_none() -> None:
@@ -104,7 +104,7 @@ def test_neither_becomes_the_other_while_running(tmp_path: Path) -> None:
     assert vendor.reload() is True
     admins.write_text(GOOD[::-1])
     assert str(admin.reload()).startswith(f"ADMIN_API_KEY_FILE: {admins}: is already the key of something else")
-    assert (vendor(), admin()) == (GOOD[::-1], key_digest(GOOD))
+    assert (vendor.current(), admin.current()) == (GOOD[::-1], key_digest(GOOD))
 
 
 @pytest.mark.parametrize(("body", "reason"), [(None, "No such file or directory"), (b"\xff\xfe", "not a text")])

@@ -7,10 +7,9 @@ import pytest
 
 from service.domain.circuit_breaker import BreakerRules
 from service.domain.team_access import key_digest
-from service.settings.backend_health import AccountLimits, HealthSection
+from service.settings.backend_settings import AccountLimits, HealthSection, HttpBackendEntry
 from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.gateway_file import (
-    HttpBackendEntry,
     ImagesSection,
     LogsSection,
     ReferenceImagesSection,
@@ -35,7 +34,7 @@ def reading(folder: Path, text: str, environment: Mapping[str, str] = NOTHING) -
 
 def said(settings: GatewaySettings) -> dict[str, str]:
     """The vendors' keys as they are now."""
-    return {name: key() for name, key in settings.api_keys.items()}
+    return {name: key.current() for name, key in settings.api_keys.items()}
 
 
 def vendor(**entries: object) -> str:
@@ -87,10 +86,10 @@ def test_the_environment_says_where_and_with_which_secret() -> None:
     assert said(settings) == {"openai": "sk-operator"}
     assert settings.http_backends["together"].base_url == "http://127.0.0.1:9000/v1"
     assert settings.http_backends["openai"].base_url == "https://api.openai.com/v1"
-    assert [address() for address in settings.store_urls] == ["redis://cache:6379/0"]
+    assert [address.current() for address in settings.store_urls] == ["redis://cache:6379/0"]
     assert settings.storage == ImageFolder(Path("/pictures"))
     assert settings.signing_keys
-    assert settings.signing_keys() == (b"k" * 32,)
+    assert settings.signing_keys.current() == (b"k" * 32,)
 
 
 @pytest.mark.parametrize("empty", ["", "  "])
@@ -330,7 +329,7 @@ def test_the_admin_key_is_known_by_its_digest() -> None:
     settings = read_gateway(SHIPPED, {"ADMIN_API_KEY": ADMIN})
 
     assert settings.admin_digest
-    assert settings.admin_digest() == key_digest(ADMIN)
+    assert settings.admin_digest.current() == key_digest(ADMIN)
     assert ADMIN not in repr(settings)
 
 
@@ -350,4 +349,4 @@ def test_what_is_no_address_of_a_store_is_refused_and_not_repeated(name: str, ur
 
 @pytest.mark.parametrize("url", ["unix:///run/valkey.sock", "rediss://cache", "redis+cluster://one:7000"])
 def test_every_kind_of_store_is_taken(url: str) -> None:
-    assert [address() for address in read_gateway(SHIPPED, {"REDIS_URL": url}).store_urls] == [url]
+    assert [address.current() for address in read_gateway(SHIPPED, {"REDIS_URL": url}).store_urls] == [url]

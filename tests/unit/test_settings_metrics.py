@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.settings.gateway import read_gateway
-from service.settings.metrics import MetricsSection
+from service.settings.gateway_file import MetricsSection
 from service.settings.yaml_file import SettingsError
 
 

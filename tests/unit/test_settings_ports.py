@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.settings.gateway import read_gateway
-from service.settings.listen_ports import AdminSection
+from service.settings.gateway_file import AdminSection
 from service.settings.yaml_file import SettingsError
 
 

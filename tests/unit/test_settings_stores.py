@@ -14,10 +14,10 @@ STRANGE = "p/w@:#%? é"
 def test_a_whole_address_may_lie_in_a_file_and_change_its_user_and_password(tmp_path: Path) -> None:
     file = tmp_path / "uri"
     file.write_text("postgresql://app_1:one@db-rw:5432/app?sslmode=require\n")
-    found = read_database_url({"DATABASE_URL_FILE": str(file)})
-    assert found
+    secret = read_database_url({"DATABASE_URL_FILE": str(file)})
+    assert secret
     file.write_text("postgresql://app_2:two@db-rw:5432/app?sslmode=require\n")
-    assert (found.reload(), found()) == (True, "postgresql://app_2:two@db-rw:5432/app?sslmode=require")
+    assert (secret.reload(), secret.current()) == (True, "postgresql://app_2:two@db-rw:5432/app?sslmode=require")
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,13 @@ def test_a_whole_address_may_lie_in_a_file_and_change_its_user_and_password(tmp_
 def test_nothing_else_of_it_may_change(tmp_path: Path, other: str) -> None:
     file = tmp_path / "url"
     file.write_text("redis://:one@cache:6379/0")
-    found = read_redis_url({"CACHE_REDIS_URL_FILE": str(file)}, "CACHE_REDIS_URL")
-    assert found
+    secret = read_redis_url({"CACHE_REDIS_URL_FILE": str(file)}, "CACHE_REDIS_URL")
+    assert secret
     file.write_text(other)
-    assert found.reload() == (
+    assert secret.reload() == (
         f"CACHE_REDIS_URL_FILE: {file}: names another place; while running only user and password may change"
     )
-    assert found() == "redis://:one@cache:6379/0"
+    assert secret.current() == "redis://:one@cache:6379/0"
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_an_address_of_the_ledger_that_cannot_be_read_is_not_repeated() -> None:
 def test_a_password_may_lie_in_a_file_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("one\n")
-    found = read_redis_url({"REDIS_URL": "redis://app@cache:6379/0", "REDIS_PASSWORD_FILE": str(file)}, "REDIS_URL")
-    assert found
-    assert (found(), found.name) == ("redis://app:one@cache:6379/0", "REDIS_PASSWORD_FILE")
+    secret = read_redis_url({"REDIS_URL": "redis://app@cache:6379/0", "REDIS_PASSWORD_FILE": str(file)}, "REDIS_URL")
+    assert secret
+    assert (secret.current(), secret.name) == ("redis://app:one@cache:6379/0", "REDIS_PASSWORD_FILE")
     file.write_text(STRANGE)
-    assert found.reload() is True
-    kept = Redis.from_url(found()).get_connection_kwargs()
+    assert secret.reload() is True
+    kept = Redis.from_url(secret.current()).get_connection_kwargs()
     assert (kept["username"], kept["password"], kept["host"]) == ("app", STRANGE, "cache")
 
 
@@ -95,7 +95,7 @@ def test_it_goes_where_the_clients_look_for_it(url: str, whole: str) -> None:
 @pytest.mark.parametrize(
     ("environment", "reason"),
     [
-        ({}, "stands without DATABASE_URL, which says where and for whom the password is"),
+        ({}, "stands without DATABASE_URL, which has the server and the user of the password"),
         ({"DATABASE_URL": "postgresql://app:hush@db/app"}, "stands beside DATABASE_URL, which holds a password"),
         (
             {"DATABASE_URL": "postgresql://app@db/app?password=hush"},
@@ -152,18 +152,18 @@ def test_an_address_of_another_kind_is_not_repeated(scheme: str) -> None:
     ],
 )
 def test_what_is_escaped_or_needs_no_escape_is_read(url: str) -> None:
-    found = read_database_url({"DATABASE_URL": url})
-    assert found
-    assert found() == url
+    secret = read_database_url({"DATABASE_URL": url})
+    assert secret
+    assert secret.current() == url
 
 
 @pytest.mark.parametrize(
     "url", ["unix:///run/a@b.sock?db=1", "redis://:p@ss@cache", "rediss+cluster://app:pw@one:7000"]
 )
 def test_a_store_that_is_told_from_its_password_is_read(url: str) -> None:
-    found = read_redis_url({"REDIS_URL": url}, "REDIS_URL")
-    assert found
-    assert found() == url
+    secret = read_redis_url({"REDIS_URL": url}, "REDIS_URL")
+    assert secret
+    assert secret.current() == url
 
 
 @pytest.mark.parametrize(
@@ -199,17 +199,17 @@ def test_a_parameter_that_a_store_does_not_know_is_refused_by_name(variable: str
 )
 def test_parameters_of_libpq_are_honoured_or_ignored(given: str, used: str) -> None:
     address = "postgresql://app:pw@db/app"
-    found = read_database_url({"DATABASE_URL": f"{address}?{given}" if given else address})
-    assert found
-    assert found() == address + used
+    secret = read_database_url({"DATABASE_URL": f"{address}?{given}" if given else address})
+    assert secret
+    assert secret.current() == address + used
 
 
 def test_the_authorities_of_the_system_are_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (bundle := tmp_path / "ca.pem").touch()
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    found = read_database_url({"DATABASE_URL": "postgresql://db/app?sslrootcert=system"})
-    assert found
-    assert found() == f"postgresql://db/app?sslrootcert={str(bundle).replace('/', '%2F')}&sslmode=verify-full"
+    secret = read_database_url({"DATABASE_URL": "postgresql://db/app?sslrootcert=system"})
+    assert secret
+    assert secret.current() == f"postgresql://db/app?sslrootcert={str(bundle).replace('/', '%2F')}&sslmode=verify-full"
 
 
 @pytest.mark.parametrize(

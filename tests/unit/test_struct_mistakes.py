@@ -7,8 +7,8 @@ import pytest
 
 from service.settings.line_numbers import with_lines
 from service.settings.store_urls import NO_STORE
+from service.settings.struct_mistakes import decode
 from service.settings.teams import TeamEntry, TeamsFile
-from service.settings.validation import validate
 from service.settings.yaml_file import FilePlace, SettingsError, SettingsErrors, open_place, read_yaml, to_problems
 from tests.unit.test_settings_start import Site
 
@@ -113,7 +113,7 @@ def test_every_mistake_in_a_value_is_found_at_its_place() -> None:
         "keepalive": "yes",
     }
 
-    found = validate(value, TeamEntry)
+    found = decode(value, TeamEntry)
 
     assert [(each.path, each.steps) for each in found.mistakes] == [
         (".keys[0].id", ("keys", 0, "id")),
@@ -132,7 +132,7 @@ def test_every_mistake_in_a_value_is_found_at_its_place() -> None:
 
 
 def test_a_key_that_is_no_text_is_told_where_it_is() -> None:
-    found = validate({"limits_by_tier": {1: {}}, "keepalive": "yes"}, TeamEntry)
+    found = decode({"limits_by_tier": {1: {}}, "keepalive": "yes"}, TeamEntry)
 
     assert found.value is not None
     assert [(each.path, each.reason) for each in found.mistakes] == [
@@ -143,7 +143,7 @@ def test_a_key_that_is_no_text_is_told_where_it_is() -> None:
 
 @pytest.mark.parametrize("value", [None, 3, [], "x"])
 def test_of_what_is_nothing_of_the_kind_nothing_is_left(value: object) -> None:
-    found = validate(value, TeamsFile)
+    found = decode(value, TeamsFile)
 
     assert (found.value, len(found.mistakes)) == (None, 1)
 

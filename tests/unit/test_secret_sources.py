@@ -30,18 +30,18 @@ def of_file(file: Path, make: Callable[[str], str] = single_line) -> Secret[str]
 def test_a_variable_or_a_file() -> None:
     assert read_secret({}, "KEY", single_line) is None
     assert read_secret({"KEY": "  ", "KEY_FILE": ""}, "KEY", single_line) is None
-    found = read_secret({"KEY": " sk-one\n"}, "KEY", single_line)
-    assert found
-    assert (found(), found.name, found.file, found.reload()) == ("sk-one", "KEY", None, False)
+    secret = read_secret({"KEY": " sk-one\n"}, "KEY", single_line)
+    assert secret
+    assert (secret.current(), secret.name, secret.file, secret.reload()) == ("sk-one", "KEY", None, False)
 
 
 def test_a_file_counts_without_the_space_around_it(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_bytes(b"  sk-one \r\n\n")
-    found = read_secret({"KEY": "", "KEY_FILE": str(file)}, "KEY", single_line)
-    assert found
-    assert (found(), found.name, found.file) == ("sk-one", "KEY_FILE", file)
-    assert "sk-one" not in repr(found)
+    secret = read_secret({"KEY": "", "KEY_FILE": str(file)}, "KEY", single_line)
+    assert secret
+    assert (secret.current(), secret.name, secret.file) == ("sk-one", "KEY_FILE", file)
+    assert "sk-one" not in repr(secret)
 
 
 def test_both_are_one_too_many(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_what_cannot_be_used_is_refused_at_the_start_and_later(tmp_path: Path, b
     file.replace(later)
     assert secret.reload() == f"KEY_FILE: {later}: {reason}"
     assert secret.reload() is False
-    assert secret() == "sk-good"
+    assert secret.current() == "sk-good"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_swapped_link_is_another_secret(tmp_path: Path) -> None:
     secret = of_file(mount / "key")
     assert secret.reload() is False
     mount.swap(key="sk-two")
-    assert (secret(), secret.reload(), secret(), secret.reload()) == ("sk-one", True, "sk-two", False)
+    assert (secret.current(), secret.reload(), secret.current(), secret.reload()) == ("sk-one", True, "sk-two", False)
     mount.swap(key="sk-two\n")
     assert secret.reload() is False
 
@@ -94,7 +94,7 @@ def test_a_file_that_goes_and_comes_back_is_told_each_time(tmp_path: Path) -> No
     secret = of_file(file)
     file.unlink()
     assert secret.reload() == f"KEY_FILE: {file}: cannot be read: No such file or directory"
-    assert secret() == "sk-one"
+    assert secret.current() == "sk-one"
     file.write_text("sk-one")
     assert secret.reload() is True
 
@@ -116,9 +116,9 @@ def test_keys_for_links_are_a_line_each(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     first, second = "a" * 32, "b" * 40
     file.write_text(f"{first}\r\n\n {second}\n")
-    assert Secret("KEYS", file, signing_keys)() == (first.encode(), second.encode())
+    assert Secret("KEYS", file, signing_keys).current() == (first.encode(), second.encode())
     swapped = Secret("KEYS", file, signing_keys)
     file.write_text(f"{second}\n{first} \n")
-    assert (swapped.reload(), swapped()[0]) == (True, second.encode())
+    assert (swapped.reload(), swapped.current()[0]) == (True, second.encode())
     file.write_text(f"{first}\nshort\n")
     assert str(swapped.reload()).startswith(f"KEYS: {file}: must be at least 32 characters")

@@ -1,7 +1,7 @@
-"""Every mistake in the structure of a value, where msgspec tells the first.
+"""Decoding of a value into a struct with all of its mistakes, where msgspec reports the first mistake alone.
 
-Rule: what the first mistake names is taken out, and the rest is read again, until nothing is wrong or nothing is left.
-A mistake that follows from one taken out before is not told. An unknown key is told with the known one that is close.
+Rule: the part with the first mistake is removed and the rest decoded again, until no mistake or no value is left. A
+mistake that follows from a removed part is not reported. The message for an unknown key suggests a similar known key.
 """
 
 import re
@@ -24,7 +24,12 @@ ABSENT = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """What is wrong: `path` leads to its place as msgspec spells it, `steps` to the key itself."""
+    """One mistake.
+
+    Attributes:
+        path: Place of the mistake, as msgspec spells it.
+        steps: Keys and indexes that lead to the wrong key itself.
+    """
 
     path: str
     steps: Steps
@@ -32,20 +37,20 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Validated(Generic[T]):
-    """What is left of a value without what is wrong in it, or None."""
+class Decoded(Generic[T]):
+    """Value without its wrong parts, or None, and its mistakes."""
 
     value: T | None
     mistakes: list[Mistake] = field(default_factory=list)
 
 
-def validate(value: object, kind: type[T], place: Steps = ()) -> Validated[T]:
-    """Return a value as that kind, and every mistake in it. `place` leads to the value in its file."""
+def decode(value: object, kind: type[T], place: Steps = ()) -> Decoded[T]:
+    """Decode a value, and collect every mistake in it. `place` leads to the value in its file."""
     mistakes: list[Mistake] = []
     removed = set[Steps]()
     while True:
         try:
-            return Validated(value=msgspec.convert(value, kind), mistakes=mistakes)
+            return Decoded(value=msgspec.convert(value, kind), mistakes=mistakes)
         except msgspec.ValidationError as invalid:
             reason, path = _split_message(str(invalid))
         steps, rest = _parse_path(path)
@@ -58,13 +63,13 @@ def validate(value: object, kind: type[T], place: Steps = ()) -> Validated[T]:
         ]
         removed_step = (*steps, *mistakes_here[0][0]) if reason.startswith(UNKNOWN) else steps
         if not removed_step or _value_at(value, removed_step) is ABSENT:
-            return Validated(value=None, mistakes=mistakes)
+            return Decoded(value=None, mistakes=mistakes)
         removed.add((*original_steps, *removed_step[len(steps) :]))
         value = _without(value, removed_step)
 
 
 def _explain(reason: str, value: object, steps: Steps, info: Any, place: Steps) -> list[tuple[Steps, str]]:  # noqa: ANN401 (inspect's types)
-    """The keys at a place that are wrong, with the reasons; all that are missing, where one is."""
+    """Return the wrong keys at a place with their reasons; for one missing key, all that are missing."""
     fields = _fields_at(info, steps)
     if reason.startswith(UNKNOWN):
         key = reason.removeprefix(UNKNOWN).removesuffix("`")
@@ -80,7 +85,7 @@ def _explain(reason: str, value: object, steps: Steps, info: Any, place: Steps) 
 
 
 def _renamed_below(value: object, steps: Steps, section: str, renamed: str) -> list[tuple[Steps, str]]:
-    """The old keys in a section that has an old name itself, so that one start reports all of them."""
+    """Return the old keys in a section that has an old name itself, so that one start reports all of them."""
     there = _value_at(value, (*steps, section))
     keys: Collection[object] = there if isinstance(there, dict) else ()
     names = [(key, new_name(*steps, renamed, key)) for key in keys if isinstance(key, str)]
@@ -88,14 +93,14 @@ def _renamed_below(value: object, steps: Steps, section: str, renamed: str) -> l
 
 
 def _split_message(text: str) -> tuple[str, str]:
-    """The reason and the path in a message of msgspec's; of a key that is wrong, the path of what it is in."""
+    """Return the reason and the path of a message of msgspec; for a wrong key, the path of its mapping."""
     reason, _, path = text.partition(" - at `$")
     before, key, inside = reason.partition(" - at `key` in `$")
     return (f"a key is wrong: {before}", inside.rstrip("`")) if key else (reason, path.rstrip("`"))
 
 
 def _parse_path(path: str) -> tuple[Steps, str]:
-    """What a path of msgspec's leads along, and the rest that names no key."""
+    """Return the steps of a path of msgspec, and the rest that names no key."""
     steps: list[str | int] = []
     end = 0
     while match := STEP.match(path, end):
@@ -109,14 +114,14 @@ def _format_path(steps: Steps) -> str:
 
 
 def _original_steps(steps: Steps, removed: Collection[Steps]) -> Steps:
-    """The steps in the value as it was given: entries of lists that are gone count again."""
+    """Return the steps in the original value, where removed entries of lists still count."""
     original: Steps = ()
     for step in steps:
         if isinstance(step, int):
             for index in sorted(
                 other[-1] for other in removed if other[:-1] == original and isinstance(other[-1], int)
             ):
-                step += index <= step  # noqa: PLW2901 (it moves by one for each)
+                step += index <= step  # noqa: PLW2901 (one for each removed entry before it)
         original = (*original, step)
     return original
 
@@ -131,7 +136,7 @@ def _value_at(value: Any, steps: Steps) -> Any:  # noqa: ANN401 (whatever a file
 
 
 def _without(value: Any, steps: Steps) -> Any:  # noqa: ANN401 (likewise)
-    """A copy without what is at the end of the steps."""
+    """Return a copy without the part at the end of the steps."""
     step, *rest = steps
     changed = value.copy()
     if rest:
@@ -142,7 +147,7 @@ def _without(value: Any, steps: Steps) -> Any:  # noqa: ANN401 (likewise)
 
 
 def _fields_at(info: Any, steps: Steps) -> dict[str, bool]:  # noqa: ANN401 (inspect's types)
-    """The keys that a struct at the end of the steps has, and whether each has to be there."""
+    """Return the keys of the struct at the end of the steps, and whether each is required."""
     for step in (*steps, None):
         while isinstance(info, inspect.Metadata | inspect.UnionType):
             info = info.type if isinstance(info, inspect.Metadata) else _non_null_type(info)
@@ -152,9 +157,9 @@ def _fields_at(info: Any, steps: Steps) -> dict[str, bool]:  # noqa: ANN401 (ins
             info = next((struct_field.type for struct_field in info.fields if struct_field.encode_name == step), None)
         else:
             info = getattr(info, "item_type", getattr(info, "value_type", None))
-    return {each.encode_name: each.required for each in info.fields} if isinstance(info, inspect.StructType) else {}
+    return {entry.encode_name: entry.required for entry in info.fields} if isinstance(info, inspect.StructType) else {}
 
 
 def _non_null_type(info: inspect.UnionType) -> Any:  # noqa: ANN401 (inspect's types)
-    """Of a value or none, the value."""
+    """Return the type of an optional value."""
     return next(member for member in info.types if not isinstance(member, inspect.NoneType))
