@@ -61,7 +61,7 @@ def assemble(config: AppConfig) -> Gateway:
     tracer, fetcher, drain = build_tracer(settings), build_reference_fetcher(settings), Drain()
     queue = ConnectionQueue(max_waiting=settings.redis.max_waiting)
     upstream = build_upstream(config, queue)
-    money = build_money(config, queue, lambda: drain.is_draining)
+    money = build_money(config, queue, drain)
     parts = SharedParts(
         money=money,
         images=build_images(config, money.database),

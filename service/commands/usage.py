@@ -67,7 +67,7 @@ def report(  # noqa: PLR0913, PLR0917 (a command's options)
     async def run(database: Database) -> None:
         groups = parse_groups(by, GROUPS, "by")
         span = _parse_range(since, until, team)
-        usage = await ReportUsage(ledger=SqlLedger(database))(span, groups)
+        usage = await ReportUsage(ledger=SqlLedger(database)).report(span, groups)
         if team and not usage.total.entries:
             _check_team(team, read_config_teams(config, data_dir))
         if output is Output.TABLE:
@@ -92,10 +92,10 @@ def export(  # noqa: PLR0913, PLR0917 (a command's options)
 
     async def run(database: Database) -> None:
         span = _parse_range(since, until, team)
-        if team and not (await ReportUsage(ledger=SqlLedger(database))(span, ("team",))).total.entries:
+        if team and not (await ReportUsage(ledger=SqlLedger(database)).report(span, ("team",))).total.entries:
             _check_team(team, read_config_teams(config, data_dir))
         exporting = ExportUsage(ledger=SqlLedger(database), formats=available_formats(), missing=missing_formats())
-        made = await exporting(file_format, span)
+        made = await exporting.export(file_format, span)
         await _write_file(made.chunks, output)
 
     run_on_ledger(run, data_dir)

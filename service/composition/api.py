@@ -66,7 +66,7 @@ def build_dependencies(
         ),
         report_usage=ReportUsage(ledger=money.ledger),
         export_usage=ExportUsage(ledger=money.ledger, formats=available_formats(), missing=missing_formats()),
-        read_limits=ReadLimits(quotas=money.quotas, rebuild=money.hold_quota.rebuild),
+        read_limits=ReadLimits(quotas=money.quotas, hold_quota=money.hold_quota),
         admission=parts.upstream.admission,
         purge_cache=PurgeCache(
             cached=CountCachedResults(

@@ -60,7 +60,7 @@ def _build_collect_gauges(config: AppConfig, parts: SharedParts) -> CollectGauge
     return CollectGauges(
         config=parts.config_reload,
         settlement=money.settlement,
-        read_limits=ReadLimits(quotas=money.quotas, rebuild=money.hold_quota.rebuild),
+        read_limits=ReadLimits(quotas=money.quotas, hold_quota=money.hold_quota),
         observe=config.observe,
         now=now,
         sleep=asyncio.sleep,

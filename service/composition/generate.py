@@ -62,37 +62,43 @@ def build_make_images(
     )
     return MakeImages(
         backends=backends,
-        references=GatherReferences(
+        gather_references=GatherReferences(
             codec=images.codec,
             fetcher=fetcher,
             stored_reader=StoredReferenceReader(images=images.images, uploads=images.uploads),
         ),
-        limits=ReadLimits(quotas=money.quotas, rebuild=money.hold_quota.rebuild),
+        read_limits=ReadLimits(quotas=money.quotas, hold_quota=money.hold_quota),
         single_flight=SingleFlight(
-            flights=money.flights, cache=cache, mint=new_id, lease=settings.ledger.lease_seconds, observe=observe
+            flights=money.flights,
+            cache=cache,
+            new_id=new_id,
+            lease_seconds=settings.ledger.lease_seconds,
+            observe=observe,
         ),
         samples=Samples(
-            flights=money.flights, cache=cache, policy=idempotency, detached=parts.detached, observe=observe
+            flights=money.flights, cache=cache, policy=idempotency, detached_tasks=parts.detached, observe=observe
         ),
         cache=cache,
-        cached=ServeCached(hold=money.hold_quota, keep=images.image_storage, mint=new_id, now=now),
+        serve_cached=ServeCached(
+            hold_quota=money.hold_quota, image_storage=images.image_storage, new_id=new_id, now=now
+        ),
         attempt=Attempt(
             backends=backends,
-            develop=TranscodeImages(codec=images.codec),
-            hold=money.hold_quota,
-            turns=parts.upstream.admission,
+            transcode_images=TranscodeImages(codec=images.codec),
+            hold_quota=money.hold_quota,
+            admission=parts.upstream.admission,
             observe=observe,
-            trace=parts.tracer,
-            mint=new_id,
-            elapsed=time.monotonic,
+            tracer=parts.tracer,
+            new_id=new_id,
+            monotonic=time.monotonic,
         ),
-        keep=images.image_storage,
-        detached=parts.detached,
+        image_storage=images.image_storage,
+        detached_tasks=parts.detached,
         idempotency=idempotency,
         retry=RetryPolicy(
-            wait_seconds=settings.routing.wait_seconds, some=settings.routing.partial_failure == "return"
+            wait_seconds=settings.routing.wait_seconds, accepts_partial=settings.routing.partial_failure == "return"
         ),
-        is_overloaded=queue.is_full,
+        queue=queue,
         now=now,
         sleep=asyncio.sleep,
         zero_usage=settings.cache.usage == "zero",

@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import NullPool
@@ -32,6 +32,7 @@ from service.composition.app_config import (
     new_id,
     suspend_aware_monotonic,
 )
+from service.composition.stores import Drain
 from service.usecases.background.supervisor import FatalReport, TaskFunction
 from service.usecases.money.hold_quota import HoldQuota
 from service.usecases.money.ledger_lease import LedgerLease
@@ -72,8 +73,8 @@ class MoneyParts:
         return self.quotas, self.flights, self.results, self.database
 
 
-def build_money(config: AppConfig, queue: ConnectionQueue, is_draining: Callable[[], bool]) -> MoneyParts:
-    """Build the money parts. `is_draining` returns whether this replica is shutting down."""
+def build_money(config: AppConfig, queue: ConnectionQueue, drain: Drain) -> MoneyParts:
+    """Build the money parts."""
     entry, observe = config.settings.ledger, config.observe
     timeout_seconds = config.settings.redis.timeout_seconds
     quotas = RedisQuotaStore(
@@ -85,8 +86,7 @@ def build_money(config: AppConfig, queue: ConnectionQueue, is_draining: Callable
         write_seconds=entry.write_seconds, sweep_seconds=entry.sweep_seconds, lease_seconds=entry.lease_seconds
     )
     settlement = Settlement(quotas=quotas, ledger=ledger, observe=observe, owner=new_id(), intervals=intervals)
-    lease = _resume_lease(config, database, is_draining)
-    check = lease.check if lease else _no_lease_check
+    lease = _resume_lease(config, database, drain)
     recount_reports = RecountReports(
         # An embedded store has one replica, which needs no registry.
         registry=SqlReplicaRegistry(database) if config.stores.data is None else None,
@@ -101,7 +101,7 @@ def build_money(config: AppConfig, queue: ConnectionQueue, is_draining: Callable
         settlement=settlement,
         observe=observe,
         recount_reports=recount_reports,
-        check_lease=check,
+        lease=lease,
     )
     return MoneyParts(
         quotas=quotas,
@@ -128,20 +128,16 @@ def build_money(config: AppConfig, queue: ConnectionQueue, is_draining: Callable
     )
 
 
-def _no_lease_check() -> None:
-    """Accept: no other process can open the ledger."""
-
-
-def _resume_lease(config: AppConfig, database: Database, is_draining: Callable[[], bool]) -> LedgerLease | None:
+def _resume_lease(config: AppConfig, database: Database, drain: Drain) -> LedgerLease | None:
     if config.lease is None:
         return None
-    lease = _build_lease(config.lease.holder, database, config.observe, is_draining, config.fatal)
+    lease = _build_lease(config.lease.holder, database, config.observe, drain, config.fatal)
     lease.valid_until = config.lease.valid_until
     return lease
 
 
 def _build_lease(
-    holder: LeaseHolder, database: Database, observe: Observer, is_draining: Callable[[], bool], fatal: FatalReport
+    holder: LeaseHolder, database: Database, observe: Observer, drain: Drain, fatal: FatalReport
 ) -> LedgerLease:
     return LedgerLease(
         leases=SqlLeases(database),
@@ -150,7 +146,7 @@ def _build_lease(
         observe=observe,
         monotonic=suspend_aware_monotonic,
         sleep=asyncio.sleep,
-        is_draining=is_draining,
+        drain=drain,
         fatal=fatal,
     )
 
@@ -161,7 +157,7 @@ async def take_lease(stores: StoreAddresses, observe: Observer) -> HeldLease:
     place = token if stores.data is None else folder_identity(stores.data / VALKEY_FOLDER)
     holder = LeaseHolder(location=place, token=token, name=name, shared=stores.data is None)
     database = Database(stores.database_url, pool=NullPool)
-    lease = _build_lease(holder, database, observe, lambda: False, FatalReport())
+    lease = _build_lease(holder, database, observe, Drain(), FatalReport())
     try:
         await lease.acquire()
     finally:

@@ -1,7 +1,7 @@
 """Hold requests of calls, and the entries that book their outcomes.
 
 Rule: a hold request already has the entry for the worst case, at the quote and unconfirmed. Known outcomes replace
-parts of it. Pure.
+parts of it. `build_entry` is the only constructor of an entry in the gateway's own code. Pure.
 
 Fails with: nothing.
 """
@@ -38,10 +38,30 @@ class Caller:
     hops: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSource:
+    """The origin of the images of an entry, and the format in which they are delivered."""
+
+    backend: str
+    upstream_model: str
+    price_version: str
+    output_format: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """Delivered images of a model and their cost. `saved` is the nano-USD that a cache hit saved."""
+
+    model: Model
+    generation: Generation
+    charge: Charge
+    saved: int = 0
+
+
 def build_hold_request(  # noqa: PLR0913, PLR0917 (all that a hold is about)
     hold_id: str, spec: Spec, plan: Plan, model: Model, caller: Caller, partials: int = 0, *, cache_status: CacheStatus
 ) -> HoldRequest:
-    """The hold that one order needs, with so many previews: in each tier at what that tier may cost."""
+    """Build the hold of one call with `partials` previews: in each tier at the maximum price of that tier."""
     max_cost = quote(spec, model, plan.route, plan.price, partials)
     tiers = possible_tiers(spec, model, plan.route.delivers)
     scopes = hold_scopes(caller.key, model, tiers)
@@ -55,45 +75,90 @@ def build_hold_request(  # noqa: PLR0913, PLR0917 (all that a hold is about)
         for scope in (tier_scope(tier), key_tier_scope(key, tier))
         if nano != max_cost and scope in scopes
     }
-    entry = Entry(
-        hold_id=hold_id,
-        request_id=caller.request_id,
-        team=caller.key.team.name,
-        key=key,
-        tags=caller.tags,
-        operation=spec.operation.value,
-        model=model.id,
+    source = ImageSource(
         backend=plan.route.backend,
         upstream_model=plan.route.model,
         price_version=plan.price.version,
         output_format=plan.transcode.output_format if plan.transcode else spec.output_format,
+    )
+    dearest_tier = max(reversed(tiers), key=by_tier.__getitem__, default=None)
+    entry = _unsettled_entry(hold_id, spec, model, caller, source, dearest_tier, max_cost, cache_status)
+    return HoldRequest(hold_id=hold_id, quote=max_cost, images=spec.n, scopes=scopes, entry=entry, quotes=quotes)
+
+
+def build_cached_hold_request(  # noqa: PLR0913 (all that a hold is about)
+    hold_id: str,
+    spec: Spec,
+    caller: Caller,
+    source: ImageSource,
+    delivered: Delivered,
+    *,
+    cache_status: CacheStatus,
+) -> HoldRequest:
+    """Build a hold of nothing for a cached result: it counts as a request, and its entry has the saved amount.
+
+    The entry has no tokens, because the vendor counted them for the request that bought the result.
+    """
+    model = delivered.model
+    unsettled = _unsettled_entry(hold_id, spec, model, caller, source, resolved_tier(spec, model), 0, cache_status)
+    scopes = hold_scopes(caller.key, model, possible_tiers(spec, model))
+    hold_request = HoldRequest(hold_id=hold_id, quote=0, images=0, scopes=scopes, entry=unsettled)
+    uncounted = replace(delivered.generation, usage=None, partial_usage=None)
+    entry = build_entry(hold_request, 0, replace(delivered, generation=uncounted))
+    return replace(hold_request, entry=entry)
+
+
+def _unsettled_entry(  # noqa: PLR0913, PLR0917 (the identity of an entry)
+    hold_id: str,
+    spec: Spec,
+    model: Model,
+    caller: Caller,
+    source: ImageSource,
+    tier: str | None,
+    cost: int,
+    cache_status: CacheStatus,
+) -> Entry:
+    """Build the entry of a hold that expires: at this cost, unconfirmed."""
+    return Entry(
+        hold_id=hold_id,
+        request_id=caller.request_id,
+        team=caller.key.team.name,
+        key=caller.key.id,
+        tags=caller.tags,
+        operation=spec.operation.value,
+        model=model.id,
+        backend=source.backend,
+        upstream_model=source.upstream_model,
+        price_version=source.price_version,
+        output_format=source.output_format,
         n=spec.n,
         tier=spec.tier,
-        resolved_tier=max(reversed(tiers), key=by_tier.__getitem__, default=None),
+        resolved_tier=tier,
         size=str(spec.size) if spec.size else None,
-        cost=max_cost,
+        cost=cost,
         basis=Basis.UNCONFIRMED,
         status=EntryStatus.LOST,
         cache=cache_status.value,
     )
-    return HoldRequest(hold_id=hold_id, quote=max_cost, images=spec.n, scopes=scopes, entry=entry, quotes=quotes)
 
 
-def entry_delivered(
-    hold_request: HoldRequest, held_at: int, generation: Generation, charge: Charge, model: Model
-) -> Entry:
-    """The entry of an order that brought pictures."""
-    tier = generation.tier if generation.tier in model.tiers else None
+def build_entry(hold_request: HoldRequest, held_at: int, delivered: Delivered | None = None) -> Entry:
+    """Build the entry of a settled hold: with its delivered images, else failed and booked at the quote."""
+    entry = hold_request.entry
+    if delivered is None:
+        return replace(entry, held_at=held_at, status=EntryStatus.FAILED)
+    model, generation, charge = delivered.model, delivered.generation, delivered.charge
     usage = generation.usage or generation.partial_usage or Usage()
     return replace(
-        hold_request.entry,
+        entry,
         held_at=held_at,
         status=EntryStatus.DELIVERED,
         cost=charge.nano,
+        saved=delivered.saved,
         basis=charge.basis,
         n=len(generation.images),
-        resolved_tier=tier or hold_request.entry.resolved_tier,
-        size=str(generation.size) if generation.size else hold_request.entry.size,
+        resolved_tier=generation.tier if generation.tier in model.tiers else entry.resolved_tier,
+        size=str(generation.size) if generation.size else entry.size,
         text_in=usage.text_in,
         image_in=usage.image_in + usage.other_in,
         text_cached=usage.text_cached,
@@ -103,13 +168,8 @@ def entry_delivered(
     )
 
 
-def entry_failed(hold_request: HoldRequest, held_at: int) -> Entry:
-    """The entry of an order that brought nothing and may have been billed: at the quote."""
-    return replace(hold_request.entry, held_at=held_at, status=EntryStatus.FAILED)
-
-
 def resolved_tier(spec: Spec, model: Model) -> str | None:
-    """The tier that a cost is booked under until the vendor says which it drew: the one asked for, else the dearest."""
+    """Return the tier that a cost is booked under until the vendor reports one: the requested, else the dearest."""
     if spec.tier in model.tiers:
         return spec.tier
     return model.tiers[-1] if model.tiers else None

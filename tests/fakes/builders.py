@@ -36,40 +36,40 @@ FREE = SizeRule(multiple_of=16, max_edge=3840, max_ratio=3, min_pixels=655_360, 
 
 
 def spec(**changes: Any) -> Spec:
-    """A plain wish for one picture."""
+    """Build a plain spec for one image."""
     return Spec(**{"operation": Operation.GENERATE, "model": "painter", "prompt": "a red fox", **changes})
 
 
 def edit(*references: Reference, **changes: Any) -> Spec:
-    """A plain wish to change a picture."""
+    """Build a plain spec for an edit."""
     return spec(operation=Operation.EDIT, references=references or (upload(),), **changes)
 
 
 def upload(body: bytes = b"a picture", param: str = "image") -> Reference:
-    """A picture that the caller uploaded; its digest is that of its bytes."""
+    """Build an uploaded image; its digest is that of its bytes."""
     return Reference(param=param, digest=blake3(body).hexdigest(), content=MemoryContent(body))
 
 
 def linked(link: str = "https://pictures.test/fox.png", param: str = "image") -> Reference:
-    """A picture that the caller linked to."""
+    """Build a linked image."""
     return Reference(param=param, digest=hashlib.sha256(link.encode()).hexdigest(), link=link)
 
 
 def price(**changes: Any) -> Price:
-    """A cent for a picture, since January."""
+    """Build a price of a cent for an image, since January."""
     january = date(2026, 1, 1)
     basis = {"version": "cent@2026-01-01", "effective": january, "source": "list", "read_on": january}
     return Price(**{**basis, "per_image": 10_000_000, **changes})
 
 
 def route(**changes: Any) -> Route:
-    """A way to a backend that can do everything."""
+    """Build a route to a backend that carries every field."""
     able = {"carries": frozenset(REQUIRED_FEATURES), "formats": frozenset(ALL_FORMATS)}
     return Route(**{"backend": "alpha", "model": "alpha/painter", "prices": (price(),), **able, **changes})
 
 
 def model(**changes: Any) -> Model:
-    """A model that can do everything, along one route."""
+    """Build a model with every feature, along one route."""
     able = {
         "sizes": FREE,
         "formats": ALL_FORMATS,
@@ -84,19 +84,23 @@ def model(**changes: Any) -> Model:
 
 
 def catalog(*models: Model, retired: Mapping[str, Retired] | None = None) -> Catalog:
-    """These models, or one; the first is the default."""
+    """Build a catalog of these models, or of one; the first is the default."""
     known = models or (model(),)
-    return Catalog(default_model=known[0].id, models={each.id: each for each in known}, retired=retired or {})
+    return Catalog(
+        default_model=known[0].id, models={known_model.id: known_model for known_model in known}, retired=retired or {}
+    )
 
 
 def build_generation(*images: str, **changes: Any) -> Generation:
-    """Pictures that a backend delivered, named by their base64."""
-    drawn = tuple(GeneratedImage(base64=name.encode()) for name in images or ("fox",))
-    return Generation(**{"images": drawn, "created": 1_795_000_000, "size": SQUARE, "output_format": "png", **changes})
+    """Build the generation of these images, named by their base64."""
+    generated = tuple(GeneratedImage(base64=name.encode()) for name in images or ("fox",))
+    return Generation(
+        **{"images": generated, "created": 1_795_000_000, "size": SQUARE, "output_format": "png", **changes}
+    )
 
 
 def result(**changes: Any) -> Result:
-    """What was bought a cent ago, as it is kept."""
+    """Build a cached result that cost a cent."""
     plain = {
         "model": "painter",
         "backend": "alpha",
@@ -114,7 +118,7 @@ def result(**changes: Any) -> Result:
 
 
 def failure(kind: FailureKind, message: str = "It did not work.") -> Failure:
-    """A call that brought nothing."""
+    """Build the failure of a call without an image."""
     return Failure(kind=kind, message=message)
 
 
@@ -122,23 +126,25 @@ def build_money(
     quotas: FakeQuotaStore | None = None,
     ledger: FakeLedger | None = None,
     observe: Recorder | None = None,
-    pace: Intervals | None = None,
+    intervals: Intervals | None = None,
     replicas: ReplicaRegistry | None = None,
     name: str = "replica-1",
 ) -> HoldQuota:
-    """The stories of money among fakes; `keep` is the one that goes on behind."""
+    """Build the use cases of money among fakes. `settlement` is the one that runs behind requests."""
     quotas, ledger, observe = quotas or FakeQuotaStore(counted=True), ledger or FakeLedger(), observe or Recorder()
-    keep = Settlement(quotas=quotas, ledger=ledger, observe=observe, owner=name, intervals=pace or Intervals())
-    recounts = RecountReports(registry=replicas, settlement=keep, name=name, monotonic=lambda: 0.0, sleep=at_once)
-    return HoldQuota(quotas=quotas, ledger=ledger, settlement=keep, observe=observe, recount_reports=recounts)
+    settlement = Settlement(
+        quotas=quotas, ledger=ledger, observe=observe, owner=name, intervals=intervals or Intervals()
+    )
+    recounts = RecountReports(registry=replicas, settlement=settlement, name=name, monotonic=lambda: 0.0, sleep=at_once)
+    return HoldQuota(quotas=quotas, ledger=ledger, settlement=settlement, observe=observe, recount_reports=recounts)
 
 
 async def at_once(seconds: float) -> None:
-    """What is waited for has come."""
+    """Do not wait."""
 
 
 def entry(**changes: Any) -> Entry:
-    """A cent for a picture, booked at noon."""
+    """Build an entry of a cent for an image, booked at noon."""
     at = int(NOW.timestamp()) * 1_000_000
     basis = {
         "hold_id": "hold-1",
@@ -162,14 +168,14 @@ def entry(**changes: Any) -> Entry:
 
 
 def caller(**changes: Any) -> Caller:
-    """A request with the key of a team without limits."""
+    """Build a caller with the key of a team without limits."""
     return Caller(**{"key": KEY, "request_id": "req_1", **changes})
 
 
 def image_request(
     request_spec: Spec | None = None, who: Caller | None = None, known: Catalog | None = None, **changes: Any
 ) -> ImageRequest:
-    """A request for one image of the plain model."""
+    """Build a request for one image of the plain model."""
     plain = {
         "spec": request_spec or spec(),
         "caller": who or caller(),

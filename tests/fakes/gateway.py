@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from service.adapters.redis.connection_pool import ConnectionQueue
 from service.domain.booking import Caller
 from service.domain.cache_directives import CacheDirectives
 from service.domain.catalog import Catalog
@@ -18,7 +19,7 @@ from service.usecases.background.detached_tasks import DetachedTasks
 from service.usecases.generate.attempt import Attempt
 from service.usecases.generate.attempts import RetryPolicy
 from service.usecases.generate.delivery import Delivery
-from service.usecases.generate.make_images import MakeImages
+from service.usecases.generate.make_images import MakeImages, RequestQueue
 from service.usecases.generate.request_flights import IdempotencyPolicy
 from service.usecases.generate.result_cache import CachePolicy, ResultCache
 from service.usecases.generate.samples import Samples
@@ -79,49 +80,49 @@ class Foxes(FakeBackend):
 
 @dataclass(slots=True, kw_only=True)
 class Gateway:
-    """The parts that its replicas share. A stopwatch shows a second more at every look."""
+    """The parts that the replicas share. The monotonic clock advances by a second at every reading."""
 
     backends: Mapping[str, Backend]
-    ledger: FakeQuotaStore = field(default_factory=lambda: FakeQuotaStore(counted=True))
-    books: FakeLedger = field(default_factory=FakeLedger)
+    quotas: FakeQuotaStore = field(default_factory=lambda: FakeQuotaStore(counted=True))
+    ledger: FakeLedger = field(default_factory=FakeLedger)
     observe: Recorder = field(default_factory=Recorder)
     flights: FakeFlights = field(default_factory=FakeFlights)
     results: FakeResultStore = field(default_factory=FakeResultStore)
     links: FakeReferenceFetcher = field(default_factory=FakeReferenceFetcher)
-    darkroom: FakeImageCodec = field(default_factory=FakeImageCodec)
+    codec: FakeImageCodec = field(default_factory=FakeImageCodec)
     admission: FakeAdmissionControl = field(default_factory=FakeAdmissionControl)
-    hold: HoldQuota = field(init=False)
+    hold_quota: HoldQuota = field(init=False)
     store: ImageStore | None = None
     keep_all: bool = False
-    lease: float = 30.0
+    lease_seconds: float = 30.0
     cache: CachePolicy = CACHE
     idempotency: IdempotencyPolicy = IDEMPOTENCY
     retry: RetryPolicy = PATIENT
     now: Callable[[], datetime] = lambda: NOW
     sleep: Callable[[float], Awaitable[None]] = at_once
-    crowded: Callable[[], bool] = bool
+    queue: RequestQueue = field(default_factory=ConnectionQueue)
     zero_usage: bool = False
     detached: DetachedTasks = field(default_factory=DetachedTasks)
 
     def __post_init__(self) -> None:
-        self.hold = build_money(self.ledger, self.books, self.observe)
+        self.hold_quota = build_money(self.quotas, self.ledger, self.observe)
 
     def replica(self, **changes: Any) -> MakeImages:
         """Build another replica, with some of its parts changed."""
         gateway = replace(self, **changes)
-        gateway.hold = self.hold
+        gateway.hold_quota = self.hold_quota
         return build_replica(gateway)
 
     async def entries(self) -> list[Entry]:
         """Return the entries of the ledger."""
-        await self.hold.settlement.write_outbox()
-        return [entry async for entry in self.books.entries(EntryFilter(since=0, until=2**62))]
+        await self.hold_quota.settlement.write_outbox()
+        return [entry async for entry in self.ledger.entries(EntryFilter(since=0, until=2**62))]
 
 
 def build_replica(gateway: Gateway) -> MakeImages:
     """Build the use case of one replica."""
     numbers, cache = itertools.count(1), build_cache(gateway)
-    keep = ImageStorage(
+    storage = ImageStorage(
         image_store=gateway.store,
         new_id=random_name,
         observe=gateway.observe,
@@ -130,35 +131,37 @@ def build_replica(gateway: Gateway) -> MakeImages:
     )
     return MakeImages(
         backends=gateway.backends,
-        references=GatherReferences(
-            codec=gateway.darkroom, fetcher=gateway.links, stored_reader=FakeReferenceFetcher()
+        gather_references=GatherReferences(
+            codec=gateway.codec, fetcher=gateway.links, stored_reader=FakeReferenceFetcher()
         ),
-        limits=ReadLimits(quotas=gateway.ledger, rebuild=gateway.hold.rebuild),
-        single_flight=build_single_flight(gateway.flights, cache, gateway.lease, gateway.observe),
+        read_limits=ReadLimits(quotas=gateway.quotas, hold_quota=gateway.hold_quota),
+        single_flight=build_single_flight(gateway.flights, cache, gateway.lease_seconds, gateway.observe),
         samples=Samples(
             flights=gateway.flights,
             cache=cache,
             policy=gateway.idempotency,
-            detached=gateway.detached,
+            detached_tasks=gateway.detached,
             observe=gateway.observe,
         ),
         cache=cache,
-        cached=ServeCached(hold=gateway.hold, keep=keep, mint=random_name, now=gateway.now),
+        serve_cached=ServeCached(
+            hold_quota=gateway.hold_quota, image_storage=storage, new_id=random_name, now=gateway.now
+        ),
         attempt=Attempt(
             backends=gateway.backends,
-            develop=TranscodeImages(codec=gateway.darkroom),
-            hold=gateway.hold,
-            turns=gateway.admission,
+            transcode_images=TranscodeImages(codec=gateway.codec),
+            hold_quota=gateway.hold_quota,
+            admission=gateway.admission,
             observe=gateway.observe,
-            trace=NullTracer(),
-            mint=lambda: f"hold-{next(numbers)}-{random_name()}",
-            elapsed=itertools.count().__next__,
+            tracer=NullTracer(),
+            new_id=lambda: f"hold-{next(numbers)}-{random_name()}",
+            monotonic=itertools.count().__next__,
         ),
-        keep=keep,
-        detached=gateway.detached,
+        image_storage=storage,
+        detached_tasks=gateway.detached,
         idempotency=gateway.idempotency,
         retry=gateway.retry,
-        is_overloaded=gateway.crowded,
+        queue=gateway.queue,
         now=gateway.now,
         sleep=gateway.sleep,
         zero_usage=gateway.zero_usage,
@@ -172,11 +175,13 @@ def build_cache(gateway: Gateway) -> ResultCache:
 
 
 def build_single_flight(
-    flights: Flights, cache: ResultCache | None = None, lease: float = 30.0, observe: Recorder | None = None
+    flights: Flights, cache: ResultCache | None = None, lease_seconds: float = 30.0, observe: Recorder | None = None
 ) -> SingleFlight:
     """Build what joins the flights of a replica."""
     cache = cache or build_cache(Gateway(backends={}))
-    return SingleFlight(flights=flights, cache=cache, mint=random_name, lease=lease, observe=observe or Recorder())
+    return SingleFlight(
+        flights=flights, cache=cache, new_id=random_name, lease_seconds=lease_seconds, observe=observe or Recorder()
+    )
 
 
 class Scene:
@@ -232,9 +237,9 @@ def drawn(delivery: Delivery) -> list[bytes]:
     return images_in(delivery.result.generation)
 
 
-def images_in(purchase: Generation) -> list[bytes]:
-    """Return the images of a purchase."""
-    return [bytes(image.base64) for image in purchase.images]
+def images_in(generation: Generation) -> list[bytes]:
+    """Return the images of a generation."""
+    return [bytes(image.base64) for image in generation.images]
 
 
 def random_name() -> str:

@@ -76,8 +76,8 @@ class Scene:
     """A gateway whose ledger, counters and events can be read."""
 
     def __init__(self, **backends: FakeBackend) -> None:
-        self.gateway = Gateway(backends=backends, darkroom=FakeImageCodec(broken=[b"garbage"]))
-        self.admission, self.ledger, self.listener = self.gateway.admission, self.gateway.ledger, Listener()
+        self.gateway = Gateway(backends=backends, codec=FakeImageCodec(broken=[b"garbage"]))
+        self.admission, self.ledger, self.listener = self.gateway.admission, self.gateway.quotas, Listener()
 
     async def ask(self, *about: Any, **changes: Any) -> Delivery:
         """Send a request that shares with none: its spec, caller and catalog."""
@@ -334,7 +334,7 @@ async def test_after_a_lease_ran_out_the_cost_of_the_response_is_that_of_the_led
 
     delivery = await scene.ask(spec(tier="low", size=SQUARE), caller(), BY_TOKENS)
 
-    await scene.gateway.hold.settlement.drain_outbox("search")
+    await scene.gateway.hold_quota.settlement.drain_outbox("search")
     (entry,) = await scene.gateway.entries()
     assert (entry.basis, entry.status, delivery.cost) == (Basis.UNCONFIRMED, EntryStatus.LOST, entry.cost)
 
@@ -346,7 +346,7 @@ async def test_after_a_lease_ran_out_so_is_the_cost_of_a_call_that_was_not_bille
 
     delivery = await scene.ask(spec(), caller(), TWO_ROUTES)
 
-    await scene.gateway.hold.settlement.drain_outbox("search")
+    await scene.gateway.hold_quota.settlement.drain_outbox("search")
     assert delivery.cost == sum(entry.cost for entry in await scene.gateway.entries()) == 4 * CENT
 
 

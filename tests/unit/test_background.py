@@ -147,7 +147,10 @@ async def test_a_lease_whose_extension_fails_once_is_extended_again() -> None:
                 raise KeyError
             again.set()
 
-    async with asyncio.timeout(10), build_single_flight(Failing(), lease=0).join(Flight(key=CacheKey("search", "fox"))):
+    async with (
+        asyncio.timeout(10),
+        build_single_flight(Failing(), lease_seconds=0).join(Flight(key=CacheKey("search", "fox"))),
+    ):
         await again.wait()
 
     (crash,) = observe.of(Crashed)

@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.booking import build_hold_request, entry_delivered, entry_failed, resolved_tier
+from service.domain.booking import (
+    Delivered,
+    ImageSource,
+    build_cached_hold_request,
+    build_entry,
+    build_hold_request,
+    resolved_tier,
+)
 from service.domain.generation import Usage
 from service.domain.image_spec import Size
 from service.domain.ledger import Basis, CacheStatus, EntryStatus
@@ -103,15 +110,15 @@ def test_a_tier_left_open_is_booked_as_the_dearest(tier: str | None, tiers: tupl
 @pytest.mark.parametrize("source", [CacheStatus.MISS, CacheStatus.BYPASS])
 def test_the_source_is_known_before_the_outcome(source: CacheStatus) -> None:
     wanted = build_hold_request("h1", spec(), PLAN, model(), caller(), cache_status=source)
-    booked = entry_delivered(wanted, 99, build_generation("a"), CHARGE, model())
-    assert {wanted.entry.cache, booked.cache, entry_failed(wanted, 99).cache} == {source.value}
+    booked = build_entry(wanted, 99, Delivered(model=model(), generation=build_generation("a"), charge=CHARGE))
+    assert {wanted.entry.cache, booked.cache, build_entry(wanted, 99).cache} == {source.value}
 
 
 def test_a_delivery_is_booked_as_it_was_drawn() -> None:
     wanted = build_hold_request("h1", spec(n=2), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
     bought = build_generation("a", tier="medium", size=Size(640, 480), usage=USAGE)
 
-    booked = entry_delivered(wanted, 99, bought, CHARGE, model())
+    booked = build_entry(wanted, 99, Delivered(model=model(), generation=bought, charge=CHARGE))
 
     assert (booked.cost, booked.basis, booked.status, booked.held_at) == (7, Basis.USAGE, EntryStatus.DELIVERED, 99)
     assert (booked.n, booked.tier, booked.resolved_tier, booked.size) == (1, None, "medium", "640x480")
@@ -124,12 +131,33 @@ def test_what_the_vendor_did_not_say_stays_what_was_asked_for(said: str | None) 
     wanted = build_hold_request(
         "h1", spec(tier="low", size=SQUARE), PLAN, model(), caller(), cache_status=CacheStatus.MISS
     )
-    booked = entry_delivered(wanted, 99, build_generation("a", tier=said, size=None), CHARGE, model())
+    unnamed = build_generation("a", tier=said, size=None)
+    booked = build_entry(wanted, 99, Delivered(model=model(), generation=unnamed, charge=CHARGE))
     assert (booked.resolved_tier, booked.size, booked.image_out) == ("low", "1024x1024", 0)
 
 
 def test_what_may_have_been_billed_is_booked_at_the_quote() -> None:
     wanted = build_hold_request("h1", spec(), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
-    booked = entry_failed(wanted, 99)
+    booked = build_entry(wanted, 99)
     assert (booked.cost, booked.basis, booked.status) == (wanted.quote, Basis.UNCONFIRMED, EntryStatus.FAILED)
     assert booked.held_at == 99
+
+
+def test_a_cached_result_is_held_at_nothing_and_booked_with_the_saved_amount() -> None:
+    source = ImageSource(
+        backend="alpha", upstream_model="alpha/painter", price_version=price().version, output_format="png"
+    )
+    cached = Delivered(
+        model=model(),
+        generation=build_generation("a", "b", tier="medium", size=None, usage=USAGE),
+        charge=Charge(nano=0, basis=Basis.CACHE),
+        saved=40,
+    )
+
+    hit = build_cached_hold_request("h1", spec(size=SQUARE), caller(), source, cached, cache_status=CacheStatus.HIT)
+
+    booked = hit.entry
+    assert (hit.quote, hit.images, hit.scopes[:3]) == (0, 0, ("team", "key:search-1", "model:painter"))
+    assert (booked.status, booked.basis, booked.cost, booked.saved) == (EntryStatus.DELIVERED, Basis.CACHE, 0, 40)
+    assert (booked.n, booked.tier, booked.resolved_tier, booked.size) == (2, None, "medium", "1024x1024")
+    assert (booked.cache, booked.held_at, booked.text_in, booked.image_out) == ("hit", 0, 0, 0)

@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.generation import Usage
 from service.domain.ledger import CacheStatus
-from service.usecases.generate.delivery import FREE, Delivery, as_answered, bought, without_tokens
+from service.usecases.generate.delivery import FREE, Delivery, build_delivery, to_replay_result, without_tokens
 from service.usecases.ports.result_store import Result
 from tests.fakes.builders import build_generation, image_request, result, spec
 
@@ -43,14 +43,14 @@ def test_tokens_that_were_not_counted_stay_uncounted() -> None:
 def test_the_delivery_of_a_purchase_is_dated_and_named_by_it() -> None:
     noted = replace(RESULT, notes=("n=2 calls",), stored_at=7_900_000)
 
-    delivery = bought(noted, image_request(source=CacheStatus.MISS))
+    delivery = build_delivery(noted, image_request(source=CacheStatus.MISS))
 
     assert (delivery.at, delivery.cost, delivery.source, delivery.is_free) == (7, RESULT.cost, CacheStatus.MISS, False)
     assert (delivery.request_id, delivery.notes) == ("req_1", ("n=2 calls",))
 
 
 def test_a_replay_has_the_id_and_the_time_of_the_first_response() -> None:
-    answered = as_answered(replace(deliver(CacheStatus.HIT), at=9))
+    answered = to_replay_result(replace(deliver(CacheStatus.HIT), at=9))
 
     assert (answered.request_id, answered.stored_at) == ("req_2", 9_000_000)
     assert answered == replace(RESULT, request_id="req_2", stored_at=9_000_000)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.domain.booking import build_hold_request, entry_failed
+from service.domain.booking import build_entry, build_hold_request
 from service.domain.errors import StateUnavailable
 from service.domain.ledger import CacheStatus, Entry, EntryStatus, HoldRequest
 from service.domain.routing import Plan
@@ -26,7 +26,7 @@ def wanted(hold_id: str) -> HoldRequest:
 
 
 def paid(held: Hold, name: str) -> Entry:
-    return entry_failed(wanted(name), held.admission.held_at)
+    return build_entry(wanted(name), held.admission.held_at)
 
 
 class Mute(FakeQuotaStore):
@@ -67,7 +67,7 @@ async def agreed(money: HoldQuota, books: FakeLedger, observe: Recorder) -> list
 
 async def test_posted_and_voided() -> None:
     money, books, observe = scene(FakeQuotaStore(counted=True))
-    async with money("search", [wanted("a"), wanted("b")], []) as held:
+    async with money.hold("search", [wanted("a"), wanted("b")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.void("b")
@@ -78,7 +78,7 @@ async def test_posted_and_voided() -> None:
 
 async def test_an_answer_that_was_lost_is_no_second_entry() -> None:
     money, books, observe = scene(Mute(counted=True))
-    async with money("search", [wanted("a")], []) as held:
+    async with money.hold("search", [wanted("a")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     assert observe.of(EntryPosted) == []
@@ -89,7 +89,7 @@ async def test_an_answer_that_was_lost_is_no_second_entry() -> None:
 async def test_two_that_try_at_once_tell_once() -> None:
     ledger = Slow(counted=True)
     money, books, observe = scene(ledger)
-    async with money("search", [wanted("a")], []) as held:
+    async with money.hold("search", [wanted("a")], []) as held:
         await held.mark_sent()
         ledger.down = True
         await held.post(paid(held, "a"))
@@ -101,7 +101,7 @@ async def test_two_that_try_at_once_tell_once() -> None:
 async def test_who_comes_too_late_has_posted_nothing() -> None:
     ledger = FakeQuotaStore(counted=True)
     money, books, observe = scene(ledger)
-    async with money("search", [wanted("a")], []) as held:
+    async with money.hold("search", [wanted("a")], []) as held:
         await held.mark_sent()
         ledger.now += 61_000_000
         await money.settlement.sweep()
@@ -114,7 +114,7 @@ async def test_who_comes_too_late_has_posted_nothing() -> None:
 async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: bool) -> None:
     ledger = FakeQuotaStore(counted=True)
     money, books, observe = scene(ledger)
-    async with money("search", [wanted("a"), wanted("b")], []) as held:
+    async with money.hold("search", [wanted("a"), wanted("b")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "b"))
     ledger.now += 61_000_000
@@ -132,7 +132,7 @@ async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: b
 async def test_what_is_held_and_what_waits_is_told_by_team() -> None:
     ledger = FakeQuotaStore(counted=True)
     money, _, _ = scene(ledger)
-    async with money("search", [wanted("a"), wanted("b")], []) as held:
+    async with money.hold("search", [wanted("a"), wanted("b")], []) as held:
         await held.mark_sent()
         backlog = money.settlement.backlog()
         assert (backlog.open_holds, backlog.held_amounts) == ({"search": 2}, {"search": 2 * wanted("a").quote})

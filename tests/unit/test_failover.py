@@ -22,7 +22,7 @@ from tests.fakes.gateway import Gateway, drawn
 CENT = 10_000_000
 TWO_WAYS = catalog(model(routes=(route(backend="alpha"), route(backend="beta"))))
 FOUR_AT_ONCE = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
-SOME, ALL = RetryPolicy(wait_seconds=10, some=True), RetryPolicy(wait_seconds=10)
+SOME, ALL = RetryPolicy(wait_seconds=10, accepts_partial=True), RetryPolicy(wait_seconds=10)
 LATER = sorted(kind for kind, following in STEP_AFTER.items() if following is NextStep.LATER)
 NOT_LATER = sorted(kind for kind, following in STEP_AFTER.items() if following is not NextStep.LATER)
 BUSY = failure(FailureKind.BUSY)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from service.domain.booking import build_hold_request, entry_failed
+from service.domain.booking import build_entry, build_hold_request
 from service.domain.errors import LedgerUnavailable, LimitExceeded, StateUnavailable
 from service.domain.ledger import Admission, CacheStatus, Entry, EntryStatus, HoldRequest, HoldState
 from service.domain.quota_limits import Limit, Measure
@@ -49,13 +49,13 @@ async def booked(books: FakeLedger) -> list[Entry]:
 
 
 def paid(held: Hold, name: str) -> Entry:
-    return entry_failed(wanted(name), held.admission.held_at)
+    return build_entry(wanted(name), held.admission.held_at)
 
 
 async def test_what_was_sent_and_posted_is_booked() -> None:
     ledger, books = FakeQuotaStore(counted=True), FakeLedger()
     money = build_money(ledger, books)
-    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         assert await used(ledger) == 2 * CENT
         await held.post(paid(held, "a"))
@@ -73,7 +73,7 @@ async def test_holds_that_were_not_marked_as_sent_are_voided(state: HoldState, *
     money = build_money(ledger, books)
 
     with suppress(ZeroDivisionError):
-        async with money("search", [wanted("a"), wanted("b")], [DAY], state):
+        async with money.hold("search", [wanted("a"), wanted("b")], [DAY], state):
             assert await used(ledger) == 2 * CENT
             if fails:
                 raise ZeroDivisionError
@@ -85,7 +85,7 @@ async def test_holds_that_were_not_marked_as_sent_are_voided(state: HoldState, *
 async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None:
     ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
     money = build_money(ledger, books, observe)
-    async with money("search", [wanted("a")], [DAY], HoldState.PENDING) as held:
+    async with money.hold("search", [wanted("a")], [DAY], HoldState.PENDING) as held:
         await held.mark_sent()
         await held.mark_sent()
     ledger.now += 61_000_000
@@ -100,7 +100,7 @@ async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None
 async def test_a_call_that_goes_on_keeps_its_hold() -> None:
     ledger, books = FakeQuotaStore(counted=True), FakeLedger()
     money = build_money(ledger, books)
-    async with money("search", [wanted("a")], [DAY]) as held:
+    async with money.hold("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         for _ in range(5):
             ledger.now += 40_000_000
@@ -113,7 +113,7 @@ async def test_a_call_that_goes_on_keeps_its_hold() -> None:
 async def test_a_limit_without_room_holds_nothing() -> None:
     ledger = FakeQuotaStore(counted=True)
     with pytest.raises(LimitExceeded):
-        async with build_money(ledger)("search", [wanted(str(n)) for n in range(4)], [DAY]):
+        async with build_money(ledger).hold("search", [wanted(str(n)) for n in range(4)], [DAY]):
             raise AssertionError("it was admitted")
     assert await used(ledger) == 0
 
@@ -122,7 +122,7 @@ async def test_a_store_that_is_away_admits_nobody() -> None:
     ledger = FakeQuotaStore(counted=True)
     ledger.down = True
     with pytest.raises(StateUnavailable):
-        async with build_money(ledger)("search", [wanted("a")], [DAY]):
+        async with build_money(ledger).hold("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -145,7 +145,7 @@ async def test_a_hold_of_which_nobody_knows_whether_it_was_made_is_voided_later(
     money = build_money(ledger)
     ledger.mumbles = True
     with pytest.raises(StateUnavailable):
-        async with money("search", [wanted("a")], [DAY]):
+        async with money.hold("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
     assert await used(ledger) == CENT
     await money.settlement.extend_leases()
@@ -155,7 +155,7 @@ async def test_a_hold_of_which_nobody_knows_whether_it_was_made_is_voided_later(
 async def test_a_settlement_waits_for_the_store() -> None:
     ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
     money = build_money(ledger, books, observe)
-    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         ledger.down = True
         await held.post(paid(held, "a"))
@@ -171,7 +171,7 @@ async def test_entries_wait_for_the_books() -> None:
     ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
     money = build_money(ledger, books, observe)
     books.down = True
-    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.post(paid(held, "b"))
@@ -189,7 +189,7 @@ async def test_entries_wait_for_the_books() -> None:
 async def test_what_another_replica_left_behind_is_written_by_the_leader() -> None:
     ledger, books = FakeQuotaStore(counted=True), FakeLedger()
     gone, here = build_money(ledger, books), build_money(ledger, books)
-    async with gone("search", [wanted("a")], [DAY]) as held:
+    async with gone.hold("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     await here.settlement.sweep()
@@ -202,7 +202,7 @@ async def test_one_replica_sweeps() -> None:
     ledger, books = FakeQuotaStore(counted=True), FakeLedger()
     other = build_money(ledger, books)
     assert await ledger.acquire_leadership("somebody else", 60)
-    async with other("search", [wanted("a")], [DAY]) as held:
+    async with other.hold("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     await other.settlement.sweep()
@@ -212,7 +212,7 @@ async def test_one_replica_sweeps() -> None:
 async def test_lost_counters_are_rebuilt_before_anybody_is_admitted() -> None:
     ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
     money = build_money(ledger, books, observe)
-    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.post(paid(held, "b"))
@@ -226,7 +226,7 @@ async def test_lost_counters_are_rebuilt_before_anybody_is_admitted() -> None:
 
 async def enter(money: HoldQuota, name: str) -> bool:
     try:
-        async with money("search", [wanted(name)], [DAY]) as held:
+        async with money.hold("search", [wanted(name)], [DAY]) as held:
             await held.mark_sent()
             return True
     except LimitExceeded:
@@ -237,7 +237,7 @@ async def test_without_the_books_lost_counters_admit_nobody() -> None:
     ledger, books = FakeQuotaStore(), FakeLedger()
     books.down = True
     with pytest.raises(StateUnavailable, match="the ledger does not answer"):
-        async with build_money(ledger, books)("search", [wanted("a")], [DAY]):
+        async with build_money(ledger, books).hold("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -249,9 +249,9 @@ async def until(reached: Callable[[], Awaitable[bool]]) -> None:
 
 async def test_behind_the_requests_entries_are_written_and_leases_extended() -> None:
     ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    money = build_money(ledger, books, pace=Intervals(write_seconds=0.0, sweep_seconds=0.002, lease_seconds=0.003))
+    money = build_money(ledger, books, intervals=Intervals(write_seconds=0.0, sweep_seconds=0.002, lease_seconds=0.003))
     behind = asyncio.create_task(money.settlement.run())
-    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
 
@@ -276,7 +276,7 @@ async def test_behind_the_requests_entries_are_written_and_leases_extended() -> 
 async def test_entries_that_are_in_the_books_leave_the_queue_when_the_store_is_back() -> None:
     ledger, books = FakeQuotaStore(counted=True), FakeLedger()
     money = build_money(ledger, books)
-    async with money("search", [wanted("a")], [DAY]) as held:
+    async with money.hold("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     ledger.down = True
@@ -292,7 +292,7 @@ async def test_a_queue_in_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(settlement, "MAX_IN_MEMORY", 0)
     ledger, books = FakeQuotaStore(counted=True), FakeLedger()
     money = build_money(ledger, books)
-    async with money("search", [wanted("a")], [DAY]) as held:
+    async with money.hold("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     await money.settlement.write_outbox()
@@ -312,7 +312,7 @@ class Forgetful(FakeQuotaStore):
 
 async def test_a_store_that_loses_its_counters_again_admits_nobody() -> None:
     with pytest.raises(StateUnavailable, match="being rebuilt"):
-        async with build_money(Forgetful())("search", [wanted("a")], [DAY]):
+        async with build_money(Forgetful()).hold("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -325,7 +325,7 @@ class Restless(FakeQuotaStore):
 
 async def test_a_rebuild_that_never_succeeds_is_given_up() -> None:
     with pytest.raises(StateUnavailable, match="being rebuilt"):
-        async with build_money(Restless())("search", [wanted("a")], [DAY]):
+        async with build_money(Restless()).hold("search", [wanted("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -346,7 +346,7 @@ class Slow(FakeLedger):
 async def test_two_who_write_at_once_lose_nothing() -> None:
     ledger, books = FakeQuotaStore(counted=True), Slow()
     money = build_money(ledger, books)
-    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         first, second = (asyncio.create_task(money.settlement.write_outbox()) for _ in range(2))
@@ -365,7 +365,7 @@ async def test_two_who_write_at_once_lose_nothing() -> None:
 async def test_what_is_owed_stays_owed_until_the_store_is_back() -> None:
     ledger, books = FakeQuotaStore(counted=True), FakeLedger()
     money = build_money(ledger, books)
-    async with money("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         ledger.down = True
         await held.post(paid(held, "a"))
@@ -383,7 +383,7 @@ async def test_what_is_owed_stays_owed_until_the_store_is_back() -> None:
 async def test_a_report_without_the_books_is_none() -> None:
     ledger, books = FakeQuotaStore(counted=True), FakeLedger()
     money = build_money(ledger, books)
-    async with money("search", [wanted("a")], [DAY]) as held:
+    async with money.hold("search", [wanted("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     books.down = True

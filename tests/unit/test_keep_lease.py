@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from service.composition.stores import Drain
 from service.domain.errors import StateUnavailable
 from service.usecases.background.supervisor import FatalReport
 from service.usecases.money.ledger_lease import (
@@ -31,7 +32,7 @@ class Site:
 
     def __init__(self, holder: LeaseHolder = MINE) -> None:
         self.leases, self.told, self.fatal = FakeLeases(), Recorder(), FatalReport()
-        self.elapsed, self.leaving = 0.0, False
+        self.elapsed, self.drain = 0.0, Drain()
         self.each: Callable[[], None] = lambda: None
         self.keep = LedgerLease(
             leases=self.leases,
@@ -40,7 +41,7 @@ class Site:
             observe=self.told,
             monotonic=lambda: self.elapsed,
             sleep=self.sleep,
-            is_draining=lambda: self.leaving,
+            drain=self.drain,
             fatal=self.fatal,
         )
 
@@ -166,7 +167,7 @@ async def test_a_clean_end_frees_it_and_a_database_that_is_away_does_not_stop_th
 async def test_one_that_leaves_says_so() -> None:
     site = Site()
     await site.keep.acquire()
-    site.leaving = True
+    site.drain.is_draining = True
     await site.keep.renew()
     assert site.leases.held
     assert site.leases.held.is_draining

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.adapters.redis.connection_pool import ConnectionQueue
 from service.domain.booking import Caller
 from service.domain.errors import (
     MAY_BE_BILLED,
@@ -277,7 +278,7 @@ async def test_a_picture_in_another_format_than_asked_for_is_mended(
 ) -> None:
     darkroom = FakeImageCodec(measures={b"fox": drawn})
 
-    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, darkroom=darkroom)(
+    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, codec=darkroom)(
         asked, caller(), catalog()
     )
 
@@ -298,7 +299,7 @@ async def test_what_the_vendor_left_unsaid_is_read_from_the_picture(
     darkroom = FakeImageCodec(measures={b"fox": JPEG})
     asked = spec(output_format=output_format)
 
-    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, darkroom=darkroom)(
+    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, codec=darkroom)(
         asked, caller(), catalog()
     )
 
@@ -322,7 +323,7 @@ async def test_a_reply_that_is_no_picture_is_broken_and_not_bought_again(
     asked = spec(output_format="webp") if known is PNG_ONLY else spec()
 
     with pytest.raises(BackendFailed, match="not a picture") as failed:
-        await images_from({"alpha": alpha, "beta": beta}, darkroom=darkroom)(asked, caller(), both)
+        await images_from({"alpha": alpha, "beta": beta}, codec=darkroom)(asked, caller(), both)
 
     assert (failed.value.failure.kind, beta.requests) == (FailureKind.BROKEN_REPLY, [])
 
@@ -331,8 +332,8 @@ async def test_a_reply_that_cannot_be_read_spoils_no_other_order() -> None:
     darkroom = FakeImageCodec(broken={b"junk"})
     alpha = FakeBackend(build_generation("junk", output_format=None), build_generation("e", output_format=None))
 
-    some = RetryPolicy(wait_seconds=0, some=True)
-    made = await images_from({"alpha": alpha}, darkroom=darkroom, retry=some)(spec(n=5), caller(), FOUR_AT_ONCE)
+    some = RetryPolicy(wait_seconds=0, accepts_partial=True)
+    made = await images_from({"alpha": alpha}, codec=darkroom, retry=some)(spec(n=5), caller(), FOUR_AT_ONCE)
 
     assert pictures(made) == [b"e"]
 
@@ -390,12 +391,11 @@ def test_of_several_failures_the_first_of_the_worst_decides(kinds: list[FailureK
     assert reduce(worse, failures) is failures[index]
 
 
-async def test_a_crowded_replica_begins_nothing() -> None:
-    alpha, full = FakeBackend(build_generation()), [True]
-    make = images_from({"alpha": alpha}, crowded=lambda: full[0])
+async def test_an_overloaded_replica_begins_nothing() -> None:
+    alpha, queue = FakeBackend(build_generation()), ConnectionQueue(max_waiting=1, waiting=1)
+    make = images_from({"alpha": alpha}, queue=queue)
     with pytest.raises(Overloaded):
         await make(spec(), caller(), catalog())
     assert alpha.requests == []
-    full[0] = False
-    made = await make(spec(), caller(), catalog())
-    assert made.result.generation.images
+    queue.waiting = 0
+    assert (await make(spec(), caller(), catalog())).result.generation.images

@@ -49,14 +49,14 @@ async def steps_of_a_request() -> Sequence[str]:
     steps, scene = Steps(), Scene(links=FakeReferenceFetcher({LINK: b"fox"}))
     gateway = scene.gateway
     steps.watch(gateway.flights, "acquire", lambda _, name, *__: "key" if name.startswith("key-") else "flight")
-    steps.watch(gateway.ledger, "limit_status", lambda *_: "limits")
+    steps.watch(gateway.quotas, "limit_status", lambda *_: "limits")
     steps.watch(gateway.links, "fetch", lambda *_: "fetch")
     steps.watch(gateway.results, "get", lambda *_: "cache")
-    steps.watch(gateway.ledger, "hold", lambda *_: "hold")
+    steps.watch(gateway.quotas, "hold", lambda *_: "hold")
     steps.watch(gateway.flights, "mark_sent", lambda *_: "sent")
     steps.watch(scene.alpha, "generate", lambda *_: "call")
-    steps.watch(gateway.ledger, "post", lambda *_: "settle")
-    steps.watch(gateway.darkroom, "transcode", lambda *_: "transcode")
+    steps.watch(gateway.quotas, "post", lambda *_: "settle")
+    steps.watch(gateway.codec, "transcode", lambda *_: "transcode")
     request = edit(linked(LINK), output_format="webp")
     who = caller(key=replace(KEY, team=Team(name="search", limits=Limits(usd_per_day=CENT))))
 
@@ -139,7 +139,7 @@ async def test_a_team_over_a_limit_does_not_make_the_gateway_fetch(
 
 async def test_without_the_counters_no_link_is_fetched() -> None:
     scene = with_link()
-    scene.gateway.ledger.down = True
+    scene.gateway.quotas.down = True
 
     with pytest.raises(StateUnavailable):
         await scene.ask(who=limited(usd_per_day=CENT), spec=REQUEST)
@@ -175,14 +175,14 @@ async def test_a_link_that_cannot_be_fetched_holds_nothing() -> None:
     with pytest.raises(UnreachableLink):
         await scene.ask(who=limited(usd_per_day=CENT), spec=REQUEST)
 
-    (standing,) = await scene.gateway.ledger.limit_status("search", [Limit("team", Measure.DAY, CENT)])
+    (standing,) = await scene.gateway.quotas.limit_status("search", [Limit("team", Measure.DAY, CENT)])
     assert standing.used == 0
 
 
 async def test_a_link_that_the_vendors_fetch_needs_no_limits_before_the_hold() -> None:
     scene, steps = with_link(), Steps()
     scene.alpha.accepts_links = True
-    steps.watch(scene.gateway.ledger, "limit_status", lambda *_: "limits")
+    steps.watch(scene.gateway.quotas, "limit_status", lambda *_: "limits")
 
     delivery = await scene.ask(who=limited(usd_per_day=CENT), spec=REQUEST)
 
@@ -206,7 +206,7 @@ async def test_a_request_that_joins_holds_no_money() -> None:
 
 
 async def test_an_image_that_cannot_be_transcoded_is_posted_all_the_same() -> None:
-    scene = Scene(build_generation("junk"), darkroom=FakeImageCodec(broken={b"junk"}))
+    scene = Scene(build_generation("junk"), codec=FakeImageCodec(broken={b"junk"}))
 
     with pytest.raises(BackendFailed, match="not a picture"):
         await scene.ask(spec=spec(output_format="webp"), catalog=PNG_ONLY)

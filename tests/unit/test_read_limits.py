@@ -1,4 +1,4 @@
-"""How limits stand: told as the counters have it, and rebuilt first where they are not those of the books."""
+"""The status of limits: read from the counters, which are rebuilt first if they are lost."""
 
 import pytest
 
@@ -12,33 +12,32 @@ from tests.fakes.quota_store import FakeQuotaStore
 A_DOLLAR = Limit(TEAM, Measure.DAY, 1_000_000_000)
 
 
-async def test_limits_stand_as_the_counters_have_it() -> None:
+async def test_the_status_is_that_of_the_counters() -> None:
     ledger = FakeQuotaStore(counted=True)
     await ledger.hold("search", [], [A_DOLLAR], state=HoldState.SENT)
 
-    (standing,) = await ReadLimits(quotas=ledger, rebuild=build_money(ledger).rebuild)("search", [A_DOLLAR])
+    (status,) = await ReadLimits(quotas=ledger, hold_quota=build_money(ledger)).read("search", [A_DOLLAR])
 
-    assert (standing.limit, standing.used, standing.remaining) == (A_DOLLAR, 0, 1_000_000_000)
+    assert (status.limit, status.used, status.remaining) == (A_DOLLAR, 0, 1_000_000_000)
 
 
 async def test_counters_that_were_lost_are_rebuilt_first() -> None:
     ledger = FakeQuotaStore()
 
-    (standing,) = await ReadLimits(quotas=ledger, rebuild=build_money(ledger).rebuild)("search", [A_DOLLAR])
+    (status,) = await ReadLimits(quotas=ledger, hold_quota=build_money(ledger)).read("search", [A_DOLLAR])
 
-    assert standing.used == 0
-
-
-async def test_counters_that_stay_lost_are_not_told() -> None:
-    async def in_vain(team: str) -> None:
-        assert team == "search"
-
-    with pytest.raises(StateUnavailable):
-        await ReadLimits(quotas=FakeQuotaStore(), rebuild=in_vain)("search", [A_DOLLAR])
+    assert status.used == 0
 
 
-async def test_who_has_no_limits_is_answered_without_asking() -> None:
+async def test_counters_that_stay_lost_are_not_shown() -> None:
+    elsewhere = build_money(FakeQuotaStore())
+
+    with pytest.raises(StateUnavailable, match="lost again"):
+        await ReadLimits(quotas=FakeQuotaStore(), hold_quota=elsewhere).read("search", [A_DOLLAR])
+
+
+async def test_no_limits_cost_no_read() -> None:
     ledger = FakeQuotaStore()
     ledger.down = True
 
-    assert await ReadLimits(quotas=ledger, rebuild=build_money(ledger).rebuild)("search", []) == ()
+    assert await ReadLimits(quotas=ledger, hold_quota=build_money(ledger)).read("search", []) == ()

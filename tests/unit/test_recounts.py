@@ -33,7 +33,7 @@ class Site:
         self.open: list[AbstractAsyncContextManager[Hold]] = []  # what nobody refers to is ended
 
     def replica(self, name: str) -> HoldQuota:
-        money = build_money(self.ledger, self.books, pace=Intervals(), replicas=self.replicas, name=name)
+        money = build_money(self.ledger, self.books, intervals=Intervals(), replicas=self.replicas, name=name)
         money.recount_reports.monotonic = lambda: self.replicas.now
         money.recount_reports.sleep = self.go_on
         return money
@@ -51,7 +51,7 @@ class Site:
 
     async def buy(self, money: HoldQuota) -> None:
         """Hold 20 cents, and leave the hold open."""
-        holding = money("search", [self.stage.claim()], [DAY], SENT)
+        holding = money.hold("search", [self.stage.claim()], [DAY], SENT)
         self.open.append(holding)
         await holding.__aenter__()
 
@@ -76,7 +76,7 @@ async def test_calls_under_way_elsewhere_are_counted_after_a_wipe(site: Site) ->
 async def test_entries_that_are_not_written_elsewhere_are_counted_after_a_wipe(site: Site) -> None:
     for _ in range(2):
         claim = site.stage.claim()
-        async with site.one("search", [claim], [DAY], SENT) as held:
+        async with site.one.hold("search", [claim], [DAY], SENT) as held:
             await held.post(claim.entry)
     site.ledger.forget()
     assert site.books.written == {}
@@ -87,7 +87,7 @@ async def test_entries_that_are_not_written_elsewhere_are_counted_after_a_wipe(s
 
 async def test_what_is_owed_elsewhere_is_counted_after_a_wipe(site: Site) -> None:
     claims = [site.stage.claim() for _ in range(2)]
-    async with site.one("search", claims, [DAY], SENT) as held:
+    async with site.one.hold("search", claims, [DAY], SENT) as held:
         site.ledger.down = True
         for claim in claims:
             await held.post(claim.entry)
@@ -165,7 +165,7 @@ async def test_a_hold_whose_answer_is_on_its_way_is_waited_for() -> None:
     stage = QuotaHarness(FakeStore(ledger), "search", ledger)
     money = build_money(ledger, FakeLedger())
     ledger.late = True
-    block = money("search", [stage.claim()], [DAY], SENT)
+    block = money.hold("search", [stage.claim()], [DAY], SENT)
     holding = asyncio.create_task(block.__aenter__())
     await ledger.asked.wait()
     ledger.forget()

@@ -33,7 +33,7 @@ async def books() -> FakeLedger:
 
 
 async def test_without_groups_everything_is_one_row(books: FakeLedger) -> None:
-    found = await ReportUsage(ledger=books)(NOVEMBER)
+    found = await ReportUsage(ledger=books).report(NOVEMBER)
 
     assert found.group_by == ()
     assert found.total == UsageRow(
@@ -42,7 +42,7 @@ async def test_without_groups_everything_is_one_row(books: FakeLedger) -> None:
 
 
 async def test_rows_add_up_to_the_total(books: FakeLedger) -> None:
-    found = await ReportUsage(ledger=books)(NOVEMBER, ("team", "tag:project"))
+    found = await ReportUsage(ledger=books).report(NOVEMBER, ("team", "tag:project"))
 
     assert [(row.group, row.cost) for row in found.rows] == [
         (("ads", None), 10),
@@ -54,19 +54,19 @@ async def test_rows_add_up_to_the_total(books: FakeLedger) -> None:
 
 
 async def test_a_team_sees_its_own(books: FakeLedger) -> None:
-    found = await ReportUsage(ledger=books)(EntryFilter(since=SINCE, until=UNTIL, team="ads"), ("day",))
+    found = await ReportUsage(ledger=books).report(EntryFilter(since=SINCE, until=UNTIL, team="ads"), ("day",))
 
     assert [(row.group, row.entries) for row in found.rows] == [(("2026-11-15",), 1)]
 
 
 async def test_nothing_is_nothing() -> None:
-    found = await ReportUsage(ledger=FakeLedger())(NOVEMBER, ("team",))
+    found = await ReportUsage(ledger=FakeLedger()).report(NOVEMBER, ("team",))
 
     assert (found.rows, found.total.entries, found.total.cost) == ((), 0, 0)
 
 
 async def test_every_entry_of_a_span_is_exported(books: FakeLedger) -> None:
-    export = await ExportUsage(ledger=books, formats=available_formats())("csv", NOVEMBER)
+    export = await ExportUsage(ledger=books, formats=available_formats()).export("csv", NOVEMBER)
 
     lines = (await joined(export.chunks)).decode().splitlines()
     assert export.name == "usage-20261101T000000Z-20261201T000000Z.csv"
@@ -78,12 +78,12 @@ async def test_a_file_is_named_after_what_is_in_it(books: FakeLedger) -> None:
     exporting = ExportUsage(ledger=books, formats=available_formats())
     of_ads = EntryFilter(since=SINCE, until=UNTIL, team="ads")
 
-    assert (await exporting("focus", of_ads)).name == "focus-ads-20261101T000000Z-20261201T000000Z.csv"
-    assert (await exporting("parquet", of_ads)).name == "usage-ads-20261101T000000Z-20261201T000000Z.parquet"
+    assert (await exporting.export("focus", of_ads)).name == "focus-ads-20261101T000000Z-20261201T000000Z.csv"
+    assert (await exporting.export("parquet", of_ads)).name == "usage-ads-20261101T000000Z-20261201T000000Z.parquet"
 
 
 async def test_an_empty_span_is_an_empty_file(books: FakeLedger) -> None:
-    export = await ExportUsage(ledger=books, formats=available_formats())("csv", EntryFilter(since=0, until=1))
+    export = await ExportUsage(ledger=books, formats=available_formats()).export("csv", EntryFilter(since=0, until=1))
 
     assert (await joined(export.chunks)).count(b"\r\n") == 1
 
@@ -94,12 +94,12 @@ async def test_a_format_that_needs_an_extra_says_so(books: FakeLedger) -> None:
     )
 
     with pytest.raises(InvalidValue, match=r"offered are csv\. To have it, it needs the extra 'export': pip install '"):
-        await exporting("parquet", NOVEMBER)
+        await exporting.export("parquet", NOVEMBER)
 
 
 async def test_other_formats_are_refused(books: FakeLedger) -> None:
     with pytest.raises(InvalidValue, match="'xlsx' is not offered here; offered are csv, focus, parquet") as refused:
-        await ExportUsage(ledger=books, formats=available_formats())("xlsx", NOVEMBER)
+        await ExportUsage(ledger=books, formats=available_formats()).export("xlsx", NOVEMBER)
 
     assert refused.value.param == "format"
 
@@ -108,6 +108,6 @@ async def test_books_that_are_away_are_an_error_and_not_half_a_file(books: FakeL
     books.down = True
 
     with pytest.raises(LedgerUnavailable):
-        await ExportUsage(ledger=books, formats=available_formats())("csv", NOVEMBER)
+        await ExportUsage(ledger=books, formats=available_formats()).export("csv", NOVEMBER)
     with pytest.raises(LedgerUnavailable):
-        await ReportUsage(ledger=books)(NOVEMBER)
+        await ReportUsage(ledger=books).report(NOVEMBER)

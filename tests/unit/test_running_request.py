@@ -14,13 +14,13 @@ from service.domain.errors import LimitExceeded, StateUnavailable
 from service.domain.generation import Preview, Usage
 from service.domain.ledger import Admission
 from service.domain.quota_limits import Limit, LimitStatus, Measure
-from service.usecases.generate.delivery import Delivery, bought
+from service.usecases.generate.delivery import Delivery, build_delivery
 from tests.fakes.builders import build_generation, image_request, result, spec
 
 TEAM_DAY = LimitStatus(limit=Limit("team", Measure.DAY, 5), used=1, resets_in=1)
 PER_MINUTE = LimitStatus(limit=Limit("team", Measure.REQUESTS, 5), used=1, resets_in=1)
 FULL = LimitExceeded("No.", TEAM_DAY)
-DELIVERY = bought(result(), image_request())
+DELIVERY = build_delivery(result(), image_request())
 
 
 def partial(index: int) -> Preview:
@@ -189,7 +189,7 @@ def test_tokens_stand_with_the_last_image() -> None:
     two = result(
         generation=build_generation("Zm94", "b3ds", usage=Usage(text_in=7, image_out=200)), ids=("img_1", "img_2")
     )
-    delivery = bought(two, image_request(spec(n=2)))
+    delivery = build_delivery(two, image_request(spec(n=2)))
 
     first, last = (b"".join(image_event("image_generation", delivery, index)) for index in range(2))
 

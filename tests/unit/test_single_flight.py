@@ -35,8 +35,10 @@ from tests.fakes.steps import Steps, delay
 FULL = LimitExceeded("No.", LimitStatus(limit=Limit("team", Measure.DAY, 1), used=1, resets_in=1))
 CRASH = StateUnavailable("The backend's state burns.")
 KEY = CacheKey("search", "fox")
-SHARED = Flight(key=KEY, seconds=60, again_seconds=60, keep_seconds=60, is_cached=True, is_local=True, renews=True)
-OWN = replace(SHARED, is_cached=False, is_local=False, told=JoinRules(is_retry=True), renews=False)
+SHARED = Flight(
+    key=KEY, shared_seconds=60, retry_seconds=60, keep_seconds=60, is_cached=True, is_local=True, repeats_expired=True
+)
+OWN = replace(SHARED, is_cached=False, is_local=False, join_rules=JoinRules(is_retry=True), repeats_expired=False)
 
 
 async def test_sixty_four_requests_at_once_on_two_replicas_are_one_purchase() -> None:
@@ -72,7 +74,7 @@ async def test_a_final_failure_ends_all_requests_that_joined(kind: FailureKind) 
 
 async def test_requests_that_joined_a_refused_leader_buy() -> None:
     scene, decided = Scene(admission=FakeAdmissionControl(refusals=[FULL])), asyncio.Event()
-    delay(scene.gateway.ledger, "hold", decided)
+    delay(scene.gateway.quotas, "hold", decided)
     replica = scene.gateway.replica()
 
     asking = [scene.start(replica=replica) for _ in range(3)]
@@ -236,7 +238,7 @@ async def test_a_leader_extends_its_lease_even_if_the_store_was_away_for_a_while
     scene = Scene()
     scene.alpha.gate.clear()
 
-    leading = scene.start(replica=scene.gateway.replica(lease=0.003))
+    leading = scene.start(replica=scene.gateway.replica(lease_seconds=0.003))
     await scene.reached(1)
     scene.flights.down = interrupted
     await asyncio.sleep(0.01)

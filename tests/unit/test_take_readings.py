@@ -71,7 +71,7 @@ def story(
     return CollectGauges(
         config=FixedConfig(now),
         settlement=money.settlement,
-        read_limits=ReadLimits(quotas=store, rebuild=money.rebuild),
+        read_limits=ReadLimits(quotas=store, hold_quota=money),
         observe=observe,
         now=lambda: NOW,
         sleep=waits or Waits(1),

@@ -115,8 +115,8 @@ async def retrieve_team(
     keys = [key for key in config.keys.values() if key.team.name == team]
     issued_ids = {key.id for key in issued}
     since, until = parse_time_bounds(None, None, deps.now())
-    month = await deps.report_usage(EntryFilter(since=since, until=until, team=team))
-    statuses = await deps.read_limits(team, _all_limits(configured, keys))
+    month = await deps.report_usage.report(EntryFilter(since=since, until=until, team=team))
+    statuses = await deps.read_limits.read(team, _all_limits(configured, keys))
     return TeamStateReply(
         **_team_fields(configured),
         standings=[limit_reply(status, deps.now()) for status in statuses],
@@ -140,7 +140,7 @@ async def teams_usage(
     check_query_params(request, "since", "until", "group_by", "team")
     deps = dependencies(request)
     entry_filter, groups = read_time_range(deps, since, until, team), parse_group_by(group_by)
-    usage = await deps.report_usage(entry_filter, groups)
+    usage = await deps.report_usage.report(entry_filter, groups)
     if not usage.total.entries:
         await _check_team(deps, team)
     return usage_reply(entry_filter, usage)
@@ -174,7 +174,7 @@ async def export_usage(
     deps = dependencies(request)
     entry_filter = read_time_range(deps, since, until, team)
     await _check_team(deps, team)
-    export = await deps.export_usage(file_format, entry_filter)
+    export = await deps.export_usage.export(file_format, entry_filter)
     headers = {"content-disposition": f'attachment; filename="{export.name}"', "cache-control": "no-store"}
     return Stream(export.chunks, media_type=export.media_type, headers=headers)
 
@@ -184,7 +184,7 @@ async def _check_team(deps: Dependencies, team: str | None) -> None:
     if team is None or team in deps.config.snapshot().teams:
         return
     since, until = parse_time_bounds("1970-01-01", None, deps.now())
-    if not (await deps.report_usage(EntryFilter(since=since, until=until, team=team))).total.entries:
+    if not (await deps.report_usage.report(EntryFilter(since=since, until=until, team=team))).total.entries:
         raise InvalidValue("There is no such team.", param="team")
 
 

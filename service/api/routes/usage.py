@@ -88,8 +88,8 @@ async def own_usage(request: Http, since: Since = None, until: Until = None, gro
     check_query_params(request, "since", "until", "group_by")
     deps, key = dependencies(request), caller_key(request)
     entry_filter, groups = read_time_range(deps, since, until, key.team.name), parse_group_by(group_by)
-    usage = await deps.report_usage(entry_filter, groups)
-    statuses = await deps.read_limits(key.team.name, all_limits(key))
+    usage = await deps.report_usage.report(entry_filter, groups)
+    statuses = await deps.read_limits.read(key.team.name, all_limits(key))
     return OwnUsageReply(
         **msgspec.structs.asdict(usage_reply(entry_filter, usage)),
         limits=[limit_reply(status, deps.now()) for status in statuses],

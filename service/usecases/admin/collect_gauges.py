@@ -72,7 +72,7 @@ class CollectGauges:
         try:
             for name in next_batch(teams, self._last_team):
                 self._last_team = name
-                self._status_by_team[name] = await self.read_limits(name, money_limits(teams[name]))
+                self._status_by_team[name] = await self.read_limits.read(name, money_limits(teams[name]))
         except StateUnavailable:
             return None
         return {**self._status_by_team}

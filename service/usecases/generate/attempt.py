@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from service.domain.booking import build_hold_request, entry_delivered, entry_failed
+from service.domain.booking import Delivered, build_entry, build_hold_request
 from service.domain.errors import Failure, FailureKind
 from service.domain.generation import Generation
 from service.domain.ledger import Entry, EntryStatus, HoldRequest, applicable_limits, booked_cost, other_tier_limits
@@ -30,14 +30,14 @@ from service.usecases.ports.requests import ImageRequest, RequestListener, Upstr
 from service.usecases.ports.tracing import Tracer
 
 SEVERITY = {NextStep.LATER: 0, NextStep.NEXT_ROUTE: 1, NextStep.GIVE_UP: 2}
-"""Of calls side by side, the failure that leaves the least to be done decides."""
+"""Of parallel calls, the failure with the highest severity decides the next step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One call of a backend, and the hold that covers it."""
 
-    claim: HoldRequest
+    hold_request: HoldRequest
     upstream: UpstreamRequest
 
 
@@ -51,7 +51,7 @@ class AttemptResult:
         previews: Number of previews that the caller was sent.
     """
 
-    purchase: Generation | None = None
+    generation: Generation | None = None
     failure: Failure | None = None
     cost: int = 0
     transcode: Transcode | None = None
@@ -59,9 +59,9 @@ class AttemptResult:
 
     def __add__(self, other: "AttemptResult") -> "AttemptResult":
         return AttemptResult(
-            purchase=join(self.purchase, other.purchase)
-            if self.purchase and other.purchase
-            else self.purchase or other.purchase,
+            generation=join(self.generation, other.generation)
+            if self.generation and other.generation
+            else self.generation or other.generation,
             failure=worse(self.failure, other.failure)
             if self.failure and other.failure
             else self.failure or other.failure,
@@ -73,16 +73,16 @@ class AttemptResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """Makes attempts. `mint` gives 32 random hex digits, `elapsed` monotonic seconds."""
+    """The attempts of one replica. `new_id` gives 32 random hex digits, `monotonic` monotonic seconds."""
 
     backends: Backends
-    develop: TranscodeImages
-    hold: HoldQuota
-    turns: AdmissionControl
+    transcode_images: TranscodeImages
+    hold_quota: HoldQuota
+    admission: AdmissionControl
     observe: Observer
-    trace: Tracer
-    mint: Callable[[], str]
-    elapsed: Callable[[], float]
+    tracer: Tracer
+    new_id: Callable[[], str]
+    monotonic: Callable[[], float]
 
     async def run(
         self,
@@ -99,22 +99,23 @@ class Attempt:
             LimitExceeded, StateUnavailable: no backend was called.
         """
         calls = self.calls(request, plan)
-        claims, team = [call.claim for call in calls], request.caller.key.team.name
-        async with self.hold(team, claims, limits_for(request, claims, rates=first)) as held:
+        hold_requests, team = [call.hold_request for call in calls], request.caller.key.team.name
+        limits = limits_for(request, hold_requests, rates=first)
+        async with self.hold_quota.hold(team, hold_requests, limits) as hold:
             if first:
-                listener.on_admitted(held.admission)
-            async with self.turns.slot(plan.route, len(calls), request.spec.n) as slot:
+                listener.on_admitted(hold.admission)
+            async with self.admission.slot(plan.route, len(calls), request.spec.n) as slot:
                 if isinstance(slot, Failure):
                     return AttemptResult(failure=slot)
 
-                # From here on no other request may buy it, and what is not posted may have been billed.
+                # From here on no other request may buy these images, and an unposted call may have been billed.
                 for flight in flights:
                     await flight.mark_sent()
                 listener.on_sent()
-                await held.mark_sent()
+                await hold.mark_sent()
 
-                made = [self._call(call, request, plan, held, slot, listener) for call in calls]
-                results = await asyncio.gather(*made) if made[1:] else [await made[0]]
+                running = [self._call(call, request, plan, hold, slot, listener) for call in calls]
+                results = await asyncio.gather(*running) if running[1:] else [await running[0]]
         return reduce(AttemptResult.__add__, results)
 
     def calls(self, request: ImageRequest, plan: Plan) -> list[Call]:
@@ -123,11 +124,11 @@ class Attempt:
         partials = preview_count(spec, plan, request.partials)
         return [
             Call(
-                claim=build_hold_request(
-                    self.mint(), part, plan, request.model, caller, partials, cache_status=request.source
+                hold_request=build_hold_request(
+                    self.new_id(), part, plan, request.model, caller, partials, cache_status=request.source
                 ),
                 upstream=UpstreamRequest(
-                    spec=asked,
+                    spec=upstream_spec,
                     route=plan.route,
                     price=plan.price,
                     request_id=caller.request_id,
@@ -135,49 +136,50 @@ class Attempt:
                     hops=caller.hops,
                 ),
             )
-            for part, asked in zip(split(spec, plan), upstream_specs(spec, plan), strict=True)
+            for part, upstream_spec in zip(split(spec, plan), upstream_specs(spec, plan), strict=True)
         ]
 
-    async def _call(  # noqa: PLR0913, PLR0917 (all that a call is about)
+    async def _call(  # noqa: PLR0913, PLR0917 (the parts of a call)
         self,
         call: Call,
         request: ImageRequest,
         plan: Plan,
-        held: Hold,
+        hold: Hold,
         slot: Slot,
         listener: RequestListener,
     ) -> AttemptResult:
         """Make one call and post it. A reply that cannot be read spoils no other call."""
-        claim, upstream, started = call.claim, call.upstream, self.elapsed()
+        hold_request, upstream, started_at = call.hold_request, call.upstream, self.monotonic()
         backend = upstream.route.backend
-        with self.trace.attempt(backend, upstream.route.model) as span:
+        with self.tracer.attempt(backend, upstream.route.model) as span:
             traced = replace(upstream, carried=span.headers) if span.headers else upstream
             self.observe(InFlightChanged(backend=backend, images=upstream.spec.n))
             try:
                 reply = await self.backends[backend].generate(traced, listener)
             finally:
                 self.observe(InFlightChanged(backend=backend, images=-upstream.spec.n))
-            span.record(self._observe_end(upstream, reply, self.elapsed() - started), reply.outcome)
-        self.turns.record(slot, reply)
+            span.record(self._observe_end(upstream, reply, self.monotonic() - started_at), reply.outcome)
+        self.admission.record(slot, reply)
         outcome = reply.outcome
         if isinstance(outcome, Failure):
-            return AttemptResult(failure=outcome, cost=await self._settle_failure(held, claim, outcome))
+            return AttemptResult(failure=outcome, cost=await self._settle_failure(hold, hold_request, outcome))
 
         # Some prices go by the size of an image, so it is measured before the entry is posted.
         tier = outcome.tier or plan.route.delivers
-        purchase = outcome if tier == outcome.tier else replace(outcome, tier=tier)
-        measured = await self.develop.with_real_size(purchase)
+        generation = outcome if tier == outcome.tier else replace(outcome, tier=tier)
+        measured = await self.transcode_images.with_real_size(generation)
         if isinstance(measured, Failure):
-            entry = replace(self._entry(call, request, purchase, held), status=EntryStatus.FAILED)
-            return AttemptResult(failure=measured, cost=booked_cost(await held.post(entry), entry.cost, claim.quote))
-        entry = self._entry(call, request, measured, held)
-        paid = booked_cost(await held.post(entry), entry.cost, claim.quote)
+            entry = replace(self._entry(call, request, generation, hold), status=EntryStatus.FAILED)
+            paid = booked_cost(await hold.post(entry), entry.cost, hold_request.quote)
+            return AttemptResult(failure=measured, cost=paid)
+        entry = self._entry(call, request, measured, hold)
+        paid = booked_cost(await hold.post(entry), entry.cost, hold_request.quote)
 
-        finished = await self.develop.transcode(measured, request.spec, plan)
+        finished = await self.transcode_images.transcode(measured, request.spec, plan)
         if isinstance(finished, Failure):
             return AttemptResult(failure=finished, cost=paid)
         return AttemptResult(
-            purchase=finished,
+            generation=finished,
             failure=shortage(len(finished.images), call.upstream.spec.n),
             cost=paid,
             transcode=required_transcode(measured, request.spec, plan),
@@ -197,32 +199,33 @@ class Attempt:
         self.observe(finished)
         return finished
 
-    async def _settle_failure(self, held: Hold, claim: HoldRequest, failure: Failure) -> int:
-        """Post at the quote what may have been billed, and void the rest. Returns the nano-USD in the ledger."""
+    async def _settle_failure(self, hold: Hold, hold_request: HoldRequest, failure: Failure) -> int:
+        """Post a call that may have been billed at its quote, else void its hold. Returns nano-USD in the ledger."""
         if failure.may_be_billed:
-            await held.post(entry_failed(claim, held.admission.held_at))
-            return claim.quote
-        return booked_cost(await held.void(claim.hold_id), 0, claim.quote)
+            await hold.post(build_entry(hold_request, hold.admission.held_at))
+            return hold_request.quote
+        return booked_cost(await hold.void(hold_request.hold_id), 0, hold_request.quote)
 
-    def _entry(self, call: Call, request: ImageRequest, purchase: Generation, held: Hold) -> Entry:
-        upstream, claim, model = call.upstream, call.claim, request.model
-        charge = cost(upstream.spec, model, upstream.route, upstream.price, purchase, upstream.partials)
-        if charge.nano > claim.quote:
+    def _entry(self, call: Call, request: ImageRequest, generation: Generation, hold: Hold) -> Entry:
+        upstream, hold_request, model = call.upstream, call.hold_request, request.model
+        charge = cost(upstream.spec, model, upstream.route, upstream.price, generation, upstream.partials)
+        if charge.nano > hold_request.quote:
             self.observe(
                 QuoteExceeded(
                     request_id=upstream.request_id,
                     model=model.id,
                     backend=upstream.route.backend,
-                    quote=claim.quote,
+                    quote=hold_request.quote,
                     cost=charge.nano,
                 ),
             )
-        return entry_delivered(claim, held.admission.held_at, purchase, charge, model)
+        delivered = Delivered(model=model, generation=generation, charge=charge)
+        return build_entry(hold_request, hold.admission.held_at, delivered)
 
 
-def limits_for(request: ImageRequest, claims: Sequence[HoldRequest], *, rates: bool) -> tuple[Limit, ...]:
+def limits_for(request: ImageRequest, hold_requests: Sequence[HoldRequest], *, rates: bool) -> tuple[Limit, ...]:
     """Return the limits that the holds of an attempt count against; those per minute only with `rates`."""
-    key, scopes = request.caller.key, claims[0].scopes
+    key, scopes = request.caller.key, hold_requests[0].scopes
     limits = (*applicable_limits(key, scopes), *other_tier_limits(key, request.model, scopes))
     return limits if rates else tuple(limit for limit in limits if limit.measure not in RATES)
 
@@ -236,7 +239,7 @@ def shortage(delivered: int, ordered: int) -> Failure | None:
 
 
 def join(first: Generation, second: Generation) -> Generation:
-    """Join two purchases of one request: images in order, usage summed where both have it."""
+    """Join two generations of one request: images in order, usage summed if both have it."""
     usage = first.usage + second.usage if first.usage and second.usage else None
     return replace(first, images=first.images + second.images, usage=usage)
 

@@ -1,7 +1,8 @@
-"""The attempts of one request: what was tried, what was bought, and what all of it cost.
+"""The attempts of one request: its tried plans, its generated images and their cost.
 
-Rule: what was bought is posted whatever becomes of the rest. Whether the caller gets it without the rest is the
-operator's choice.
+Rule: every bought image is posted, even if others fail. A setting decides whether an incomplete result is delivered.
+
+Fails with: `BackendFailed`.
 """
 
 from collections.abc import Sequence
@@ -20,41 +21,41 @@ from service.usecases.ports.requests import ImageRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Seconds that a request waits for backends in all, and whether some of its images are better than none."""
+    """Total seconds that a request waits for backends, and whether an incomplete result is delivered."""
 
     wait_seconds: float
-    some: bool = False
+    accepts_partial: bool = False
 
 
 @dataclass(slots=True)
 class Attempts:
-    """The attempts of a request so far. `total` sums up costs in nano-USD, `waited` seconds."""
+    """The attempts of a request so far. `total` sums up costs and previews, `waited_seconds` the waits."""
 
     request: ImageRequest
     plans: Sequence[Plan]
     policy: RetryPolicy
     tried: list[FailedAttempt] = field(default_factory=list)
-    bought: list[tuple[Plan, Generation]] = field(default_factory=list)
+    generations: list[tuple[Plan, Generation]] = field(default_factory=list)
     total: AttemptResult = field(default_factory=AttemptResult)
-    waited: float = 0.0
+    waited_seconds: float = 0.0
 
     @property
     def images(self) -> int:
-        """Number of images that were bought."""
-        return sum(len(purchase.images) for _, purchase in self.bought)
+        """Number of generated images."""
+        return sum(len(generation.images) for _, generation in self.generations)
 
     @property
     def rest(self) -> ImageRequest:
-        """The request for what is still missing."""
+        """The request for the missing images."""
         return self.request.for_missing(self.images)
 
     def next(self, admission: AdmissionControl) -> PlannedAttempt | Failure:
         """Return the next plan and the wait before it, or the failure that ends the request.
 
-        Missing images are asked for at the backend that the others came from.
+        Missing images are requested from the backend of the first ones.
         """
-        plans = [plan for plan, _ in self.bought[:1]] or self.plans
-        ways = [
+        plans = [plan for plan, _ in self.generations[:1]] or self.plans
+        route_states = [
             RouteState(
                 plan=plan,
                 blocked_by=admission.blocked_by(plan.route),
@@ -62,33 +63,33 @@ class Attempts:
             )
             for plan in plans
         ]
-        return next_step(ways, self.tried, self.policy.wait_seconds - self.waited)
+        return next_step(route_states, self.tried, self.policy.wait_seconds - self.waited_seconds)
 
     def add(self, plan: Plan, result: AttemptResult) -> None:
         """Add the result of an attempt."""
         self.total += result
         if result.failure:
             self.tried.append(FailedAttempt(plan=plan, failure=result.failure))
-        if result.purchase:
-            self.bought.append((plan, result.purchase))
+        if result.generation:
+            self.generations.append((plan, result.generation))
 
     def accept_partial_or_raise(self, failure: Failure) -> None:
-        """Accept that nothing more will come. Raises `BackendFailed` unless the images so far are enough."""
+        """Accept the images so far as the result. Raises `BackendFailed` if they are not enough."""
         if not self.images:
             raise BackendFailed(failure)
-        if not self.policy.some:
+        if not self.policy.accepts_partial:
             counted = f"{self.images} of {self.request.spec.n} images were bought and are booked; the rest failed."
             raise BackendFailed(replace(failure, message=f"{counted} {failure.message}", drawn=True))
 
     @property
     def plan(self) -> Plan:
-        """The plan that the first images came by."""
-        return self.bought[0][0]
+        """The plan of the first images."""
+        return self.generations[0][0]
 
     @property
-    def purchase(self) -> Generation:
-        """All images, as one purchase."""
-        return reduce(join, (purchase for _, purchase in self.bought))
+    def generation(self) -> Generation:
+        """All images, as one generation."""
+        return reduce(join, (generation for _, generation in self.generations))
 
     @property
     def notes(self) -> tuple[str, ...]:

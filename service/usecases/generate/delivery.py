@@ -1,4 +1,4 @@
-"""The delivery of a request: a result, and what its response says about where it came from.
+"""The delivery of a request: a result, and its origin as the response shows it.
 
 Rule: a response is a pure function of its delivery, so that a replay is equal to the last byte.
 """
@@ -14,7 +14,7 @@ from service.usecases.ports.requests import ImageRequest
 from service.usecases.ports.result_store import Result
 
 FREE = frozenset({CacheStatus.HIT, CacheStatus.JOINED})
-"""The result was bought for another request."""
+"""Cache statuses of results that were bought for another request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +23,13 @@ class Delivery:
 
     Attributes:
         result: Images, backend and usage.
-        spec: What was asked for.
+        spec: The requested images.
         source: The cache status.
-        cost: Nano-USD that this request cost.
+        cost: Nano-USD of this request.
         at: Unix seconds from which the addresses of its images are valid.
         request_id: The id that the response shows.
         age: Seconds since the result was cached.
-        notes: What was emulated, if it was bought for this request.
+        notes: Emulations, if the result was bought for this request.
     """
 
     result: Result
@@ -47,7 +47,7 @@ class Delivery:
         return self.source in FREE
 
 
-def bought(result: Result, request: ImageRequest) -> Delivery:
+def build_delivery(result: Result, request: ImageRequest) -> Delivery:
     """Build the delivery of a result that was bought for this request."""
     return Delivery(
         result=result,
@@ -60,8 +60,8 @@ def bought(result: Result, request: ImageRequest) -> Delivery:
     )
 
 
-def as_answered(delivery: Delivery) -> Result:
-    """Build the result that a replay of this delivery needs: under the id and time of this response."""
+def to_replay_result(delivery: Delivery) -> Result:
+    """Build the result that a replay of this delivery needs: with the id and time of this response."""
     return replace(delivery.result, request_id=delivery.request_id, stored_at=delivery.at * MICROSECONDS)
 
 

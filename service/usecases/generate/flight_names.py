@@ -1,6 +1,6 @@
 """The names of flights: which requests share a result, a series of samples, or a remembered failure.
 
-Rule: a name is a digest of all that decides whether one result serves both requests. Pure.
+Rule: a name is a digest of every value that decides whether one result serves both requests. Pure.
 """
 
 from collections.abc import Iterable
@@ -17,30 +17,30 @@ SHARED_SCOPE = "_shared"
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
-    """Where a result is found: the team, or the scope of all teams, and a name within it."""
+    """The place of a result: the team, or the scope of all teams, and a name within it."""
 
     scope: str
     name: str
 
 
 def cache_key(request: ImageRequest, *, shared: bool) -> CacheKey:
-    """Return the key of a request: equal for two requests that one result serves, and for no others."""
+    """Return the key of a request. Two requests have an equal key only if one result serves both."""
     (key,) = _cache_keys(request, (request.terms.variant,), shared=shared)
     return key
 
 
 def sample_keys(request: ImageRequest, *, shared: bool) -> list[CacheKey]:
-    """Return the cache keys of the samples that the store may deal, by their numbers."""
+    """Return the cache keys of the samples that the store may assign, by their numbers."""
     return _cache_keys(request, range(MAX_SAMPLES), shared=shared)
 
 
 def series_name(first_sample: str) -> str:
-    """Return the name of what all samples of a request have in common, from the name of the first."""
+    """Return the name of the series of samples of a request, from the name of the first sample."""
     return f"{first_sample}-series"
 
 
 def name_for_key(key: Key, name: str) -> str:
-    """Return the name of what is remembered for the identical requests of one API key only."""
+    """Return the name of a record for the identical requests of one API key only."""
     return sha256(f"{key.id}\n{name}".encode()).hexdigest()
 
 
@@ -50,7 +50,7 @@ def idempotency_name(key: str) -> str:
 
 
 def request_digest(request: ImageRequest) -> str:
-    """Return a digest of everything that shows in the response: an Idempotency-Key belongs to one of these."""
+    """Return a digest of every value that shows in the response. An Idempotency-Key belongs to one digest."""
     return sha256(f"{fingerprint(request.spec)}\n{request.terms.variant}\n{request.linked}".encode()).hexdigest()
 
 

@@ -1,16 +1,17 @@
-"""Make images: the path of a request, from its plan to its delivery.
+"""The path of an image request, from its plan to its delivery.
 
 Rule: nothing is fetched before the request is valid, allowed and within its limits. Nothing is bought before a route is
 known to honour all of it. A call that may have been billed is never repeated. The order is: Idempotency-Key, limits,
 references, cache, flight, hold, sent, call, settled, transcoded, stored.
 
-Fails with: a `GatewayError`; `BackendFailed` if no backend delivered.
+Fails with: a `GatewayError`, such as `BackendFailed` if no backend delivered.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from service.domain.catalog import check_spec
 from service.domain.errors import Failure, FailureKind, GatewayError, NotCached, Overloaded, StoreUnavailable
@@ -21,7 +22,7 @@ from service.domain.team_access import authorize
 from service.usecases.background.detached_tasks import DetachedTasks
 from service.usecases.generate.attempt import Attempt, limits_for
 from service.usecases.generate.attempts import Attempts, RetryPolicy
-from service.usecases.generate.delivery import Delivery, as_answered, bought, without_tokens
+from service.usecases.generate.delivery import Delivery, build_delivery, to_replay_result, without_tokens
 from service.usecases.generate.flight_names import CacheKey
 from service.usecases.generate.request_flights import (
     IdempotencyPolicy,
@@ -41,51 +42,59 @@ from service.usecases.ports.requests import NULL_LISTENER, ImageRequest, Request
 from service.usecases.ports.result_store import Result
 
 
+class RequestQueue(Protocol):
+    """The requests of this replica that wait for Redis."""
+
+    def is_full(self) -> bool:
+        """Tell whether nothing new may begin."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakeImages:
-    """Serves a request from the cache, from an identical purchase under way, or by buying.
+    """Makes images: from the cache, from an identical purchase under way, or by a purchase.
 
     Attributes:
-        crowded: Whether this replica must begin nothing new.
+        queue: Requests that wait for Redis; if it is full, nothing new begins.
         now: Gives an aware UTC time.
         sleep: Waits for seconds.
-        zero_usage: A result that was bought for another request is delivered with no tokens.
+        zero_usage: A result that was bought for another request is delivered without tokens.
     """
 
     backends: Backends
-    references: GatherReferences
-    limits: ReadLimits
+    gather_references: GatherReferences
+    read_limits: ReadLimits
     single_flight: SingleFlight
     samples: Samples
     cache: ResultCache
-    cached: ServeCached
+    serve_cached: ServeCached
     attempt: Attempt
-    keep: ImageStorage
-    detached: DetachedTasks
+    image_storage: ImageStorage
+    detached_tasks: DetachedTasks
     idempotency: IdempotencyPolicy
     retry: RetryPolicy
-    is_overloaded: Callable[[], bool]
+    queue: RequestQueue
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]
     zero_usage: bool = False
 
     async def make(self, request: ImageRequest, listener: RequestListener = NULL_LISTENER) -> Delivery:
-        """Deliver the images of a request. What was begun goes on if the caller hangs up.
+        """Deliver the images of a request. A purchase goes on if the caller hangs up.
 
         Raises:
             Overloaded: too many requests wait for the store; nothing was held.
-            StoreUnavailable: the images were bought, are wanted by address, and the image store does not take them.
+            StoreUnavailable: the caller wants addresses, and the image store does not accept the bought images.
             BackendFailed: no backend delivered.
             GatewayError: the request is invalid, not allowed or over a limit.
         """
-        if self.is_overloaded():
+        if self.queue.is_full():
             raise Overloaded(
                 "Too many requests are waiting in this replica. Nothing was bought; ask again in a moment."
             )
         request, plans = self._plan(request)
         sample = Sample(self.samples)
         try:
-            delivery = await self.detached.run(self._deliver(request, plans, sample, listener))
+            delivery = await self.detached_tasks.run(self._deliver(request, plans, sample, listener))
         except asyncio.CancelledError:
             sample.leave()
             raise
@@ -108,15 +117,15 @@ class MakeImages:
     async def _deliver(
         self, request: ImageRequest, plans: Sequence[Plan], sample: Sample, listener: RequestListener
     ) -> Delivery:
-        """Serve an Idempotency-Key as its first request was served, else deliver."""
+        """Replay the result of an Idempotency-Key, else deliver."""
         async with self.single_flight.join(idempotency_flight(request, self.idempotency)) as keyed:
             if keyed.earlier:
-                return await self.cached.serve(request, keyed.earlier, CacheStatus.REPLAYED, listener)
+                return await self.serve_cached.serve(request, keyed.earlier, CacheStatus.REPLAYED, listener)
             with sample:
                 delivery = await self._deliver_once(request, plans, sample, keyed, listener)
             if self.zero_usage and not request.terms.is_retry:
                 delivery = without_tokens(delivery)
-            await keyed.finish(as_answered(delivery), free=delivery.is_free)
+            await keyed.finish(to_replay_result(delivery), free=delivery.is_free)
         return delivery
 
     async def _deliver_once(
@@ -127,27 +136,27 @@ class MakeImages:
         keyed: Membership,
         listener: RequestListener,
     ) -> Delivery:
-        """Serve from the cache or from an identical purchase, else buy."""
+        """Serve from the cache or from an identical purchase, else by a purchase."""
         request = await self._fetch_references(request, plans)  # the cache key depends on their bytes
-        request = await sample.deal(request)
+        request = await sample.assign(request)
         key, shares = self.cache.key(request), self.cache.shares(request)
 
         if shares:
             request = replace(request, source=CacheStatus.MISS)
             cached = await self.cache.get(key, request.terms.max_age)
             if cached:
-                return await self.cached.serve(request, cached.result, CacheStatus.HIT, listener, cached.age)
+                return await self.serve_cached.serve(request, cached.result, CacheStatus.HIT, listener, cached.age)
         if request.terms.only_if_cached:
             raise NotCached("Nothing like this is kept, and only-if-cached forbids to buy it.")
 
         async with self.single_flight.join(self._flight(request, key, shares=shares)) as flight:
             if flight.earlier:
-                return await self.cached.serve(request, flight.earlier, CacheStatus.JOINED, listener)
-            result = await self._buy(request, plans, (keyed, flight), listener)
+                return await self.serve_cached.serve(request, flight.earlier, CacheStatus.JOINED, listener)
+            result = await self._generate(request, plans, (keyed, flight), listener)
             if shares and request.terms.max_age == 0:
                 await self.cache.put(key, result, self.cache.seconds(request))
             await flight.finish(result)
-        return bought(result, request)
+        return build_delivery(result, request)
 
     def _flight(self, request: ImageRequest, key: CacheKey, *, shares: bool) -> Flight:
         """Build the flight of a purchase. A request for a newer result than the cache has joins none."""
@@ -156,46 +165,46 @@ class MakeImages:
         return own_flight(request, key, self.idempotency)
 
     async def _fetch_references(self, request: ImageRequest, plans: Sequence[Plan]) -> ImageRequest:
-        """Fetch and check the images that the caller sent or linked to, unless the vendors fetch the links."""
+        """Fetch and check the caller's input images, unless the vendors fetch the links."""
         relay = all(self.backends[plan.route.backend].accepts_links for plan in plans)
         if has_links(request.spec):
             request = replace(request, terms=replace(request.terms, has_relayed_links=relay))
             if not relay:
                 await self._check_limits(request, plans)
-        spec = await self.references.gather(request.spec, relay=relay)
+        spec = await self.gather_references.gather(request.spec, relay=relay)
         return request if spec is request.spec else replace(request, spec=spec)
 
     async def _check_limits(self, request: ImageRequest, plans: Sequence[Plan]) -> None:
-        """Raise `LimitExceeded` before anything is fetched for a request that no route would be admitted for.
+        """Raise `LimitExceeded` before a fetch if no route of the request would be admitted.
 
-        A retry may be served with what its first try bought, and `only-if-cached` buys nothing: both cost nothing here.
+        A retry may get the result of its first try, and `only-if-cached` buys nothing: both cost nothing here.
         """
         team, is_free = request.caller.key.team.name, request.terms.only_if_cached or request.terms.is_retry
-        claims = [[call.claim for call in self.attempt.calls(request, plan)] for plan in plans]
+        holds = [[call.hold_request for call in self.attempt.calls(request, plan)] for plan in plans]
         if is_free:
-            claims = [[replace(claim, quote=0, images=0, quotes={}) for claim in route] for route in claims]
-        limits = dict.fromkeys(limit for route in claims for limit in limits_for(request, route, rates=True))
-        standings = await self.limits(team, [*limits])
-        refusals = [find_refusal(team, standings, route, self.now()) for route in claims]
+            holds = [[replace(hold, quote=0, images=0, quotes={}) for hold in route] for route in holds]
+        limits = dict.fromkeys(limit for route in holds for limit in limits_for(request, route, rates=True))
+        statuses = await self.read_limits.read(team, [*limits])
+        refusals = [find_refusal(team, statuses, route, self.now()) for route in holds]
         if refusals[0] and all(refusals):
             raise refusals[0]
 
-    async def _buy(
+    async def _generate(
         self,
         request: ImageRequest,
         plans: Sequence[Plan],
         flights: Sequence[Membership],
         listener: RequestListener,
     ) -> Result:
-        """Go from route to route until all images are there, or going on would be wrong."""
+        """Try route after route until all images are generated, or another call would be wrong."""
         attempts = Attempts(request, plans, self.retry)
         while attempts.images < request.spec.n:
-            step = attempts.next(self.attempt.turns)
+            step = attempts.next(self.attempt.admission)
             if isinstance(step, Failure):
                 attempts.accept_partial_or_raise(step)
                 break
             if step.wait_seconds:
-                attempts.waited += step.wait_seconds
+                attempts.waited_seconds += step.wait_seconds
                 await self.sleep(step.wait_seconds)
             try:
                 result = await self.attempt.run(attempts.rest, step.plan, flights, listener, first=not attempts.tried)
@@ -210,21 +219,21 @@ class MakeImages:
         return await self._store(request, attempts)
 
     async def _store(self, request: ImageRequest, attempts: Attempts) -> Result:
-        """Store the images if they are wanted by address, and build the result."""
-        purchase, plan = attempts.purchase, attempts.plan
-        created = purchase.created or int(self.now().timestamp())
-        keeping = await self.keep.store(purchase, request)
+        """Store the images, and build the result."""
+        generation, plan = attempts.generation, attempts.plan
+        created = generation.created or int(self.now().timestamp())
+        stored = await self.image_storage.store(generation, request)
         return Result(
             model=request.model.id,
             backend=plan.route.backend,
             upstream_model=plan.route.model,
             price_version=plan.price.version,
-            generation=purchase,
+            generation=generation,
             created=created,
             cost=attempts.total.cost,
             stored_at=int(self.now().timestamp() * MICROSECONDS),
-            ids=keeping.ids,
-            images_stored=keeping.are_stored,
+            ids=stored.ids,
+            images_stored=stored.are_stored,
             request_id=request.caller.request_id,
             notes=attempts.notes,
         )

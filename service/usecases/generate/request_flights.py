@@ -1,7 +1,7 @@
 """The flights of a request: one for its Idempotency-Key, one for its purchase, and the series of its samples.
 
-Rule: decided from the request and the settings alone. Identical requests share a purchase while results are cached. A
-request that shares with none buys alone, but the retry of an SDK gets what its first try bought. Pure.
+Rule: the flights follow from the request and the settings alone. Identical requests share a purchase while results are
+cached. A request that shares with none buys alone, but the retry of an SDK gets the result of its first try. Pure.
 """
 
 from dataclasses import dataclass, replace
@@ -20,8 +20,8 @@ from service.usecases.generate.single_flight import FailureMemory, Flight
 from service.usecases.ports.flights import JoinRules, SampleSeries
 from service.usecases.ports.requests import ImageRequest
 
-MOMENT_SECONDS = 1.0  # every identical request is served with a finished flight, so that those that wait see it
-AGAIN_SECONDS = 600.0  # and an SDK that retries
+MOMENT_SECONDS = 1.0  # for which a finished flight serves every identical request, so that waiting ones see it
+RETRY_SECONDS = 600.0  # for which it serves the retry of an SDK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,31 +43,31 @@ def idempotency_flight(request: ImageRequest, policy: IdempotencyPolicy) -> Flig
     return Flight(
         key=CacheKey(request.caller.key.team.name, idempotency_name(request.terms.idempotency_key)),
         digest=request_digest(request),
-        told=JoinRules(is_retry=True),
-        seconds=policy.seconds,
-        again_seconds=policy.seconds,
+        join_rules=JoinRules(is_retry=True),
+        shared_seconds=policy.seconds,
+        retry_seconds=policy.seconds,
         keep_seconds=policy.seconds,
         by_idempotency_key=True,
-        waits=policy.waits,
+        waits_for_leader=policy.waits,
     )
 
 
 def shared_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy, keep_seconds: float) -> Flight:
-    """Build the flight that all identical requests join."""
+    """Build the flight for all identical requests."""
     terms = request.terms
-    failures = _failure_memory(request, key, policy, recalls=False)  # the store looks it up with the flight
+    failures = _failure_memory(request, key, policy, recalls=False)  # the store recalls it together with the flight
     recalled = failures.remember[0] if failures.remember and _recalls_failures(request, policy) else ""
     return Flight(
         key=key,
-        told=JoinRules(
+        join_rules=JoinRules(
             is_retry=terms.is_retry, only_in_flight=terms.idempotency_key is not None, failure_name=recalled
         ),
-        seconds=MOMENT_SECONDS,
-        again_seconds=AGAIN_SECONDS,
+        shared_seconds=MOMENT_SECONDS,
+        retry_seconds=RETRY_SECONDS,
         keep_seconds=keep_seconds,
         is_cached=True,
         is_local=True,
-        renews=not terms.is_retry,
+        repeats_expired=not terms.is_retry,
         failures=failures,
     )
 
@@ -79,11 +79,11 @@ def own_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy) 
     if terms.retry_count is None or terms.idempotency_key:  # no retry will come, or its key finds the flight of the key
         return Flight(failures=failures)
     return Flight(
-        retry_of=CacheKey(request.caller.key.team.name, name_for_key(request.caller.key, key.name)),
-        told=JoinRules(is_retry=terms.is_retry),
-        seconds=AGAIN_SECONDS,
-        again_seconds=AGAIN_SECONDS,
-        keep_seconds=AGAIN_SECONDS,
+        retry_key=CacheKey(request.caller.key.team.name, name_for_key(request.caller.key, key.name)),
+        join_rules=JoinRules(is_retry=terms.is_retry),
+        shared_seconds=RETRY_SECONDS,
+        retry_seconds=RETRY_SECONDS,
+        keep_seconds=RETRY_SECONDS,
         failures=failures,
     )
 
@@ -91,7 +91,7 @@ def own_flight(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy) 
 def sample_series(
     request: ImageRequest, policy: IdempotencyPolicy, *, shared: bool, seconds: float
 ) -> tuple[str, SampleSeries]:
-    """Build scope and series of a request whose samples are dealt by the store."""
+    """Build scope and series of a request whose sample the store assigns."""
     keys = sample_keys(request, shared=shared)
     first = keys[0]
     return first.scope, SampleSeries(
@@ -105,7 +105,7 @@ def sample_series(
 
 
 def _failure_memory(request: ImageRequest, key: CacheKey, policy: IdempotencyPolicy, *, recalls: bool) -> FailureMemory:
-    """Build where failures of a request are remembered: for its sample, and for whichever sample comes next."""
+    """Build the memory of a request's failures: for its sample, and for the next sample of its series."""
     if policy.failure_seconds == 0:
         return FailureMemory()
     api_key, terms = request.caller.key, request.terms
@@ -121,5 +121,5 @@ def _failure_memory(request: ImageRequest, key: CacheKey, policy: IdempotencyPol
 
 
 def _recalls_failures(request: ImageRequest, policy: IdempotencyPolicy) -> bool:
-    """Tell whether a remembered failure counts. `no-store` and an Idempotency-Key mean another purchase."""
+    """Tell whether a remembered failure counts. `no-store` and an Idempotency-Key ask for another purchase."""
     return policy.failure_seconds > 0 and request.terms.allow_cached and request.terms.idempotency_key is None

@@ -1,9 +1,9 @@
-"""The cache of results: how long a result is kept, for which requests, and where its images are if the cache lost them.
+"""The cache of results, and the image store behind it.
 
-Rule: a result serves a request only if team, spec, variant and allowed backends are those of the request it was bought
-for (`flight_names.py`).
+Rule: a result serves a request only if both have the same team, spec, variant and allowed backends (`flight_names.py`).
+If the cache has lost a result, its images may still be in the image store.
 
-Fails with: `StoreUnavailable` when the cache has no images and the image store does not answer.
+Fails with: `StoreUnavailable` if neither the cache has the images nor the image store answers.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ MICROSECONDS = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachePolicy:
-    """Seconds that results are kept (0: not at all), and whether teams share them."""
+    """Seconds for which results are cached (0: not at all), and whether teams share them."""
 
     seconds: int
     shared: bool
@@ -48,20 +48,20 @@ class ResultCache:
     now: Callable[[], datetime]
 
     def seconds(self, request: ImageRequest) -> int:
-        """Return how long the result of a request is kept: the team's setting, else the model's, else the gateway's."""
+        """Return seconds for which a result is cached, by the setting of the team, else the model, else the gateway."""
         settings = (request.caller.key.team.cache_seconds, request.model.cache_seconds)
         return next((seconds for seconds in settings if seconds is not None), self.policy.seconds)
 
     def shares(self, request: ImageRequest) -> bool:
-        """Tell whether a result that was bought for another request may serve this one."""
+        """Tell whether the result of another request may serve this one."""
         return request.terms.allow_cached and not request.terms.has_relayed_links and self.seconds(request) > 0
 
     def key(self, request: ImageRequest) -> CacheKey:
-        """Return the key that the result of a request has."""
+        """Return the cache key of a request."""
         return cache_key(request, shared=self.policy.shared)
 
     async def get(self, key: CacheKey, max_age: int | None) -> CachedResult | None:
-        """Return the result of a key if it is younger than `max_age` seconds; None is any age."""
+        """Return the result of a key if it is younger than `max_age` seconds; None allows any age."""
         result = None if max_age == 0 else await self.results.get(key.scope, key.name)
         if result is None:
             return None
@@ -69,21 +69,21 @@ class ResultCache:
         return CachedResult(result=result, age=age) if max_age is None or age < max_age else None
 
     async def put(self, key: CacheKey, result: Result, seconds: float) -> bool:
-        """Keep a result for a number of seconds. False if the cache does not take it."""
+        """Cache a result for a number of seconds. Returns False if the cache does not accept it."""
         return await self.results.put(key.scope, key.name, result, seconds)
 
-    async def find(self, key: CacheKey, landed: Result) -> Result | None:
+    async def find(self, key: CacheKey, finished: Result) -> Result | None:
         """Return a result with its images: from the cache, else from the image store. None if neither has them."""
-        return await self.results.get(key.scope, key.name) or await self._read_stored(landed)
+        return await self.results.get(key.scope, key.name) or await self._read_stored(finished)
 
-    async def _read_stored(self, landed: Result) -> Result | None:
-        if not landed.images_stored:
+    async def _read_stored(self, finished: Result) -> Result | None:
+        if not finished.images_stored:
             return None
-        bought = landed.generation
+        generation = finished.generation
         try:
-            bodies = [await self.images.read_all(to_stored_name(image_id)) for image_id in landed.ids]
+            bodies = [await self.images.read_all(to_stored_name(image_id)) for image_id in finished.ids]
         except NotFoundError:
             return None
-        pairs = zip(bought.images, bodies, strict=True)
+        pairs = zip(generation.images, bodies, strict=True)
         images = tuple(replace(image, base64=pybase64.b64encode(body)) for image, body in pairs)
-        return replace(landed, generation=replace(bought, images=images))
+        return replace(finished, generation=replace(generation, images=images))

@@ -1,6 +1,8 @@
-"""Samples: numbers that the store deals to identical requests side by side, so that each gets an image of its own.
+"""Samples: numbers that the store assigns to identical requests under way, so that each gets its own image.
 
-Rule: a number whose caller hung up, or for which nothing was bought, is given to the next request (decision 0036).
+Rule: the next request gets a number whose caller hung up, or for which nothing was bought (decision 0036).
+
+Fails with: `FailureShared` for a remembered failure; `StateUnavailable`.
 """
 
 from collections import Counter
@@ -23,25 +25,25 @@ from service.usecases.ports.requests import ImageRequest
 
 @dataclass(slots=True, kw_only=True)
 class Samples:
-    """Deals the numbers of samples."""
+    """The samples of one replica. `callers` counts its requests under way by scope and series."""
 
     flights: Flights
     cache: ResultCache
     policy: IdempotencyPolicy
-    detached: DetachedTasks
+    detached_tasks: DetachedTasks
     observe: Observer = discard_event
     callers: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     async def offer(self, scope: str, series: SampleSeries, number: int) -> None:
-        """Let the next request of a series have a number."""
-        with suppress(StateUnavailable):  # the next one is dealt another number, and may buy
+        """Offer a number to the next request of a series."""
+        with suppress(StateUnavailable):  # the next request gets another number, and may buy
             await self.flights.release_sample(scope, series, number)
 
 
 class Sample:
-    """The number of one request. The block serves the request, and goes on after its caller has left.
+    """The number of one request. Its block serves the request, and goes on after the caller has left.
 
-    A request with an Idempotency-Key keeps its number when the caller leaves, because it can be asked for again.
+    A request with an Idempotency-Key keeps its number when the caller leaves, because the caller may come again.
     """
 
     def __init__(self, samples: Samples) -> None:
@@ -64,14 +66,14 @@ class Sample:
             self._offer()
 
     def leave(self) -> None:
-        """Give the number to the next request, because the caller hung up: it joins the purchase, which goes on."""
+        """Offer the number to the next request, because the caller hung up. That request joins the purchase."""
         self._has_left = True
         if not self._has_key:
             self._count(-1)
             self._offer()
 
-    async def deal(self, request: ImageRequest) -> ImageRequest:
-        """Return the request for the sample that the store deals it, if requests like it vary.
+    async def assign(self, request: ImageRequest) -> ImageRequest:
+        """Return the request with the sample number from the store, if its directives ask for one.
 
         Raises:
             FailureShared: a failure of the series is remembered.
@@ -86,17 +88,19 @@ class Sample:
         busy = samples.callers[scope, series.name] > 0
         if self._has_key or not self._has_left:
             self._count(1)
-        dealt = await samples.flights.assign_sample(scope, series, is_retry=terms.is_retry, has_others_in_flight=busy)
-        if isinstance(dealt, Failure):
+        assigned = await samples.flights.assign_sample(
+            scope, series, is_retry=terms.is_retry, has_others_in_flight=busy
+        )
+        if isinstance(assigned, Failure):
             samples.observe(FlightResolved(role=Role.FINISHED))
-            raise FailureShared(dealt)
-        self._number = dealt
+            raise FailureShared(assigned)
+        self._number = assigned
         if self._has_left and not self._has_key:
             self._offer()
-        return replace(request, terms=replace(terms, variant=dealt))
+        return replace(request, terms=replace(terms, variant=assigned))
 
     def _count(self, change: int) -> None:
-        """Count this request among those of its series, once, or not any more."""
+        """Count this request among the requests under way of its series, or remove it, each once."""
         if self._place and self._is_counted == (change < 0):
             scope, series = self._place
             self._is_counted = change > 0
@@ -105,7 +109,7 @@ class Sample:
                 del self._samples.callers[scope, series.name]
 
     def _offer(self) -> None:
-        """Behind the request, and once."""
+        """Offer the number in the background, once."""
         if self._place and self._number is not None:
-            offer, self._number = self._samples.offer(*self._place, self._number), None
-            self._samples.detached.start(offer).add_done_callback(report_unhandled_error)
+            offering, self._number = self._samples.offer(*self._place, self._number), None
+            self._samples.detached_tasks.start(offering).add_done_callback(report_unhandled_error)

@@ -1,26 +1,23 @@
-"""Serve a result that was bought for another request: count the request, and book what it saved.
+"""Service of a cached result: count the request, and book the saved amount.
 
-Rule: it costs nothing and passes the limits all the same. Its images keep their ids as long as they are stored for this
-team.
+Rule: a cached result costs nothing and passes the limits nevertheless. Its images keep their ids while they are stored
+for this team.
 
-Fails with: `LimitExceeded` or `StateUnavailable`; nothing is served then.
+Fails with: `LimitExceeded` or `StateUnavailable`; the request is not served then.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service.domain.booking import resolved_tier
+from service.domain.booking import Delivered, ImageSource, build_cached_hold_request
 from service.domain.ledger import (
     Basis,
     CacheStatus,
-    Entry,
-    EntryStatus,
     HoldRequest,
     applicable_limits,
-    hold_scopes,
-    possible_tiers,
 )
+from service.domain.quotes import Charge
 from service.usecases.generate.delivery import Delivery
 from service.usecases.generate.result_cache import MICROSECONDS
 from service.usecases.images.image_storage import ImageStorage, StoredImages
@@ -31,11 +28,11 @@ from service.usecases.ports.result_store import Result
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeCached:
-    """Serves results. `mint` gives 32 random hex digits, `now` an aware UTC time."""
+    """The use case. `new_id` gives 32 random hex digits, `now` an aware UTC time."""
 
-    hold: HoldQuota
-    keep: ImageStorage
-    mint: Callable[[], str]
+    hold_quota: HoldQuota
+    image_storage: ImageStorage
+    new_id: Callable[[], str]
     now: Callable[[], datetime]
 
     async def serve(
@@ -46,16 +43,16 @@ class ServeCached:
         Raises:
             LimitExceeded, StateUnavailable: the request is not admitted.
         """
-        claim = build_claim(self.mint(), request, result, source)
-        limits = applicable_limits(request.caller.key, claim.scopes)
-        async with self.hold(request.caller.key.team.name, [claim], limits) as held:
-            listener.on_admitted(held.admission)
-            await held.mark_sent()
-            await held.post(replace(claim.entry, held_at=held.admission.held_at))
-        keeping = await self.keep.reuse_or_store(result, request, age)
+        hold_request = _build_hold_request(self.new_id(), request, result, source)
+        limits = applicable_limits(request.caller.key, hold_request.scopes)
+        async with self.hold_quota.hold(request.caller.key.team.name, [hold_request], limits) as hold:
+            listener.on_admitted(hold.admission)
+            await hold.mark_sent()
+            await hold.post(replace(hold_request.entry, held_at=hold.admission.held_at))
+        stored = await self.image_storage.reuse_or_store(result, request, age)
         replayed = source is CacheStatus.REPLAYED
         return Delivery(
-            result=with_ids(result, keeping),
+            result=with_ids(result, stored),
             spec=request.spec,
             source=source,
             cost=0,
@@ -65,37 +62,23 @@ class ServeCached:
         )
 
 
-def with_ids(result: Result, keeping: StoredImages) -> Result:
+def with_ids(result: Result, stored: StoredImages) -> Result:
     """Build the result with the ids that its images have for this team."""
-    if (result.ids, result.images_stored) == (keeping.ids, keeping.are_stored):
+    if (result.ids, result.images_stored) == (stored.ids, stored.are_stored):
         return result
-    return replace(result, ids=keeping.ids, images_stored=keeping.are_stored)
+    return replace(result, ids=stored.ids, images_stored=stored.are_stored)
 
 
-def build_claim(hold_id: str, request: ImageRequest, result: Result, source: CacheStatus) -> HoldRequest:
-    """Build a hold of nothing, which counts as a request; its entry says what was saved."""
-    purchase, spec, model = result.generation, request.spec, request.model
-    entry = Entry(
-        hold_id=hold_id,
-        request_id=request.caller.request_id,
-        team=request.caller.key.team.name,
-        key=request.caller.key.id,
-        tags=request.caller.tags,
-        operation=spec.operation.value,
-        model=model.id,
+def _build_hold_request(hold_id: str, request: ImageRequest, result: Result, cache_status: CacheStatus) -> HoldRequest:
+    generation = result.generation
+    source = ImageSource(
         backend=result.backend,
         upstream_model=result.upstream_model,
         price_version=result.price_version,
-        output_format=purchase.output_format or spec.output_format,
-        n=len(purchase.images),
-        tier=spec.tier,
-        resolved_tier=purchase.tier if purchase.tier in model.tiers else resolved_tier(spec, model),
-        size=str(purchase.size or spec.size or "") or None,
-        cost=0,
-        saved=result.cost,
-        basis=Basis.CACHE,
-        cache=source.value,
-        status=EntryStatus.DELIVERED,
+        output_format=generation.output_format or request.spec.output_format,
     )
-    scopes = hold_scopes(request.caller.key, model, possible_tiers(spec, model))
-    return HoldRequest(hold_id=hold_id, quote=0, images=0, scopes=scopes, entry=entry)
+    charge = Charge(nano=0, basis=Basis.CACHE)
+    delivered = Delivered(model=request.model, generation=generation, charge=charge, saved=result.cost)
+    return build_cached_hold_request(
+        hold_id, request.spec, request.caller, source, delivered, cache_status=cache_status
+    )

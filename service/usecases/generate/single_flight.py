@@ -1,12 +1,12 @@
 """Single flight: one purchase for all requests that its result may serve, in this process and in all replicas.
 
 Rule: a flight has one leader, which extends its lease while it buys. The leader finishes the flight with its result, or
-with a failure that the others would meet too. A leader that bought nothing releases the flight, and the next request
-leads. A result that neither cache nor image store has is handed over to the requests that wait. A failure that may have
-been billed is remembered for the API key.
+with a failure that every other request would meet too. A leader that bought nothing releases the flight, and the next
+request leads. A result that neither cache nor image store has is shared with the requests that wait. A failure that may
+have been billed is remembered for the API key.
 
-Fails with: `OutcomeUnknown` when the leader went away after its backend was called: the outcome is unknown. A store
-that stops answering after the call costs the leader nothing; the others learn the outcome when the lease is over.
+Fails with: `OutcomeUnknown` if the leader went away after its backend was called. If the store stops answering after
+the call, the leader is served all the same; the other requests learn the outcome when the lease is over.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from service.usecases.ports.flights import FlightResult, Flights, FlightStatus, 
 from service.usecases.ports.observer import Observer, discard_event
 from service.usecases.ports.result_store import Result
 
-POLL_SECONDS = (0.02, 0.05, 0.1, 0.2)  # between looks at a flight of another replica
+POLL_SECONDS = (0.02, 0.05, 0.1, 0.2)  # between polls of a flight of another replica
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +44,9 @@ class FailureMemory:
 
     Attributes:
         scope: The team, or the scope of all teams.
-        recall: The name that is looked up before anything is bought; empty where no failure counts.
-        remember: The names under which a failure is kept.
-        seconds: For how long.
+        recall: The name of a failure that counts for this request; empty if none counts.
+        remember: The names under which a failure is stored.
+        seconds: Seconds for which it is stored.
     """
 
     scope: str = ""
@@ -61,36 +61,36 @@ class Flight:
 
     Attributes:
         key: Scope and name; None if no other request can look for it.
-        retry_of: The name of a request of an SDK, whose retry is served by the flight of the first try.
-        digest: The digest of the request of an Idempotency-Key. A flight with another digest is `IdempotencyKeyReused`.
-        told: Which finished flights count for this request.
-        seconds: How long every identical request is served with the outcome.
-        again_seconds: How long a retry is served with it.
-        keep_seconds: How long the cache has the result for them.
+        retry_key: Scope and name of an SDK's request, whose retry is served by the flight of its first try.
+        digest: The digest of the request of an Idempotency-Key. Another digest on the flight is `IdempotencyKeyReused`.
+        join_rules: Rules about finished flights that count for this request.
+        shared_seconds: Seconds for which every identical request is served with the outcome.
+        retry_seconds: Seconds for which a retry is served with the outcome.
+        keep_seconds: Seconds for which the cache keeps the result.
         is_cached: The result is cached even if the image store has its images.
-        is_local: Requests of this process wait without asking the store.
+        is_local: Requests of this process wait without polling the store.
         by_idempotency_key: Only a failure that may have been billed ends the flight, and it is replayed as such.
-        renews: A result that is nowhere is bought again; else it is `ResultExpired`.
-        waits: A request waits for another leader; else it is `IdempotencyKeyInUse`.
-        failures: Where failures that may have been billed are remembered.
+        repeats_expired: A result that no store has is bought again; else it is `ResultExpired`.
+        waits_for_leader: A request waits for another leader; else it is `IdempotencyKeyInUse`.
+        failures: The memory of failures that may have been billed.
     """
 
     key: CacheKey | None = None
-    retry_of: CacheKey | None = None
+    retry_key: CacheKey | None = None
     digest: str = ""
-    told: JoinRules = field(default_factory=JoinRules)
-    seconds: float = 0.0
-    again_seconds: float = 0.0
+    join_rules: JoinRules = field(default_factory=JoinRules)
+    shared_seconds: float = 0.0
+    retry_seconds: float = 0.0
     keep_seconds: float = 0.0
     is_cached: bool = False
     is_local: bool = False
     by_idempotency_key: bool = False
-    renews: bool = False
-    waits: bool = True
+    repeats_expired: bool = False
+    waits_for_leader: bool = True
     failures: FailureMemory = field(default_factory=FailureMemory)
 
     def ends_with(self, failure: Failure) -> bool:
-        """Tell whether a failure is the outcome for all: a retry would fail too, or pay twice."""
+        """Tell whether a failure ends the flight for all requests: a retry would fail too, or pay twice."""
         return failure.may_be_billed if self.by_idempotency_key else is_final(failure)
 
 
@@ -102,19 +102,19 @@ class Membership:
         self.result = earlier
 
     async def mark_sent(self) -> None:
-        """Say that a backend is about to be called: from here on no other request may lead.
+        """Record that a backend is about to be called: from here on no other request may lead.
 
         Raises:
-            StateUnavailable: the flight is not led by this request any more, or the store does not answer.
+            StateUnavailable: this request no longer leads the flight, or the store does not answer.
         """
 
     async def finish(self, result: Result, *, free: bool = False) -> None:  # noqa: ARG002 (for `Leader`)
-        """End the flight with a result. A `free` one was bought for another request and cost this one nothing."""
+        """End the flight with a result. A `free` result was bought for another request and cost this one nothing."""
         self.result = result
 
 
 class Leader(Membership):
-    """The request that buys for a flight of the store. It extends the flight's lease until it is closed."""
+    """The request that buys for a flight of the store. The leader extends the flight's lease until it is closed."""
 
     _timer: asyncio.TimerHandle
 
@@ -122,64 +122,64 @@ class Leader(Membership):
         super().__init__()
         self.flight = flight
         self.sent = False
-        self._at = key.scope, key.name, owner
+        self._name = key.scope, key.name, owner
         self._key = key
         self._flights = flights
         self._cache = cache
         self._extending: asyncio.Task[None] | None = None
 
     def extend_every(self, seconds: float) -> None:
-        """Extend the lease from now on. A flight that is over before the first time needs no task."""
+        """Extend the lease from now on. A flight that ends before the first extension needs no task."""
         self._timer = asyncio.get_running_loop().call_later(seconds, self._start_extending, seconds)
 
     def close(self) -> None:
-        """Extend the lease no longer."""
+        """Stop extending the lease."""
         self._timer.cancel()
         if self._extending:
             self._extending.cancel()
 
     async def mark_sent(self) -> None:
-        await self._flights.mark_sent(*self._at)
+        await self._flights.mark_sent(*self._name)
         self.sent = True
 
     async def finish(self, result: Result, *, free: bool = False) -> None:
-        flight, kept = self.flight, result.images_stored
-        if flight.is_cached or not (kept or free):
-            kept = await self._cache.put(self._key, result, flight.keep_seconds) or kept
-        handed = not kept and await self._hand_over(result)
-        await self._land(result=result, handed=handed, free=free)
+        flight, is_stored = self.flight, result.images_stored
+        if flight.is_cached or not (is_stored or free):
+            is_stored = await self._cache.put(self._key, result, flight.keep_seconds) or is_stored
+        is_shared = not is_stored and await self._share(result)
+        await self._finish(result=result, is_shared=is_shared, free=free)
         self.result = result
 
     async def fail(self, failed: BackendFailed) -> None:
-        """End the flight with a failure of all, or release it for the next request."""
+        """End the flight with a failure for all requests, or release it for the next one."""
         if self.flight.ends_with(failed.failure):
             free = isinstance(failed, FailureShared)  # the call of another request, which was booked there
-            await self._land(failure=failed.failure, free=free)
+            await self._finish(failure=failed.failure, free=free)
         else:
             await self.release()
 
     async def release(self) -> None:
-        """Nothing was bought: the flight is as if it had never been."""
+        """Remove the flight, because nothing was bought."""
         with suppress(StateUnavailable):  # the lease runs out
-            await self._flights.release(*self._at)
+            await self._flights.release(*self._name)
 
-    async def _land(
-        self, *, free: bool, result: Result | None = None, failure: Failure | None = None, handed: bool = False
+    async def _finish(
+        self, *, free: bool, result: Result | None = None, failure: Failure | None = None, is_shared: bool = False
     ) -> None:
         outcome = FlightResult(
             result=result,
             failure=failure,
-            has_shared_result=handed,
+            has_shared_result=is_shared,
             is_free=free,
-            shared_seconds=self.flight.seconds,
-            retry_seconds=self.flight.again_seconds,
+            shared_seconds=self.flight.shared_seconds,
+            retry_seconds=self.flight.retry_seconds,
         )
-        with suppress(StateUnavailable):  # the caller is served; the others find out when the lease is over
-            await self._flights.finish(*self._at, outcome)
+        with suppress(StateUnavailable):  # the caller is served; other requests learn it when the lease is over
+            await self._flights.finish(*self._name, outcome)
 
-    async def _hand_over(self, result: Result) -> bool:
-        with suppress(StateUnavailable):  # the caller is served; requests that wait find nothing
-            return await self._flights.share_result(*self._at, result)
+    async def _share(self, result: Result) -> bool:
+        with suppress(StateUnavailable):  # the caller is served; requests that wait get no result
+            return await self._flights.share_result(*self._name, result)
         return False
 
     def _start_extending(self, seconds: float) -> None:
@@ -189,20 +189,20 @@ class Leader(Membership):
         while True:
             try:
                 with suppress(StateUnavailable):  # the store may answer again before the lease is over
-                    await self._flights.extend(*self._at)
-            except Exception as error:  # noqa: BLE001 (without extensions another request would lead: go on)
+                    await self._flights.extend(*self._name)
+            except Exception as error:  # noqa: BLE001 (without extensions another request would lead, so the loop goes on)
                 report_error("lease of a flight", error)
             await asyncio.sleep(seconds)
 
 
 @dataclass(slots=True, kw_only=True)
 class SingleFlight:
-    """Joins flights. `mint` gives the owner of a flight; a silent one is taken for gone after `lease` seconds."""
+    """The flights of one replica. `new_id` gives the owner of a flight; a silent owner loses it after its lease."""
 
     flights: Flights
     cache: ResultCache
-    mint: Callable[[], str]
-    lease: float
+    new_id: Callable[[], str]
+    lease_seconds: float
     observe: Observer = discard_event
     _local: dict[CacheKey, asyncio.Future[Result]] = field(default_factory=dict)
 
@@ -214,14 +214,14 @@ class SingleFlight:
             FailureShared, FailureReplayed: the failure that the flight ended with, or that is remembered.
             OutcomeUnknown: the outcome of an identical purchase is unknown.
             IdempotencyKeyReused, IdempotencyKeyInUse: the Idempotency-Key cannot be served now.
-            ResultExpired: the result was bought, and neither cache nor image store has it.
+            ResultExpired: neither the cache nor the image store has the bought result any more.
             StateUnavailable: the store does not answer.
         """
         await self._raise_remembered(flight.failures)
         async with self._membership(flight, await self._find_key(flight)) as member:
             try:
                 yield member
-            except BackendFailed as failed:  # remembered before the flight ends: no request comes in between
+            except BackendFailed as failed:  # remembered before the flight ends, so that no request comes in between
                 await self._remember(flight.failures, failed.failure)
                 raise
 
@@ -257,7 +257,7 @@ class SingleFlight:
             except (OutcomeUnknown, ResultExpired):
                 raise
             except GatewayError:
-                continue  # the leader was refused, which need not mean that this request is
+                continue  # the leader was refused, but this request may be admitted
         return None
 
     def _end_local(self, key: CacheKey, outcome: asyncio.Future[Result], end: Result | BaseException | None) -> None:
@@ -270,18 +270,18 @@ class SingleFlight:
             outcome.cancel()
         else:
             outcome.set_exception(end)
-            outcome.exception()  # there may be no request that waits for it
+            outcome.exception()  # retrieved here, because no request may wait for it
 
     @asynccontextmanager
     async def _store_join(self, flight: Flight, key: CacheKey) -> AsyncIterator[Membership]:
         """Wait for an identical purchase of any replica, or lead it, and end it by what the block raises."""
-        owner = self.mint()
+        owner = self.new_id()
         earlier = await self._acquire(flight, key, owner)
         if earlier:
             yield Membership(earlier)
             return
         leader = Leader(flight, key, owner, self.flights, self.cache)
-        leader.extend_every(self.lease / 3)
+        leader.extend_every(self.lease_seconds / 3)
         try:
             yield leader
         except BackendFailed as failed:
@@ -296,9 +296,11 @@ class SingleFlight:
 
     async def _acquire(self, flight: Flight, key: CacheKey, owner: str) -> Result | None:
         """Return the result of an earlier request, or None as soon as this request leads."""
-        looks, counted = 0, flight.told if flight.waits else replace(flight.told, is_first_poll=False)
+        polls, rules = 0, flight.join_rules
+        if not flight.waits_for_leader:
+            rules = replace(rules, is_first_poll=False)
         while True:
-            status = await self.flights.acquire(key.scope, key.name, owner, flight.digest, counted)
+            status = await self.flights.acquire(key.scope, key.name, owner, flight.digest, rules)
             if status.request_digest != flight.digest:
                 raise IdempotencyKeyReused(
                     "This Idempotency-Key came with another request before. A new request needs a new key."
@@ -309,30 +311,36 @@ class SingleFlight:
             if status.role is Role.LEADER:
                 return None
             if status.role is Role.FINISHED:
-                result = await self._read_result(status, key, waited=looks > 0)
+                result = await self._read_result(status, key, waited=polls > 0)
                 if result:
                     return result
-                if not (flight.renews or status.is_free):
-                    raise gone()
-                looks, counted = 0, replace(flight.told, only_in_flight=True, is_first_poll=flight.waits)
+                if not (flight.repeats_expired or status.is_free):
+                    raise build_result_expired()
+                # The result is lost: wait for a running flight only, or lead.
+                polls = 0
+                rules = replace(flight.join_rules, only_in_flight=True, is_first_poll=flight.waits_for_leader)
             else:
-                await asyncio.sleep(POLL_SECONDS[min(looks, len(POLL_SECONDS) - 1)])
-                looks, counted = looks + 1, replace(counted, only_in_flight=False, is_first_poll=False)
+                await asyncio.sleep(POLL_SECONDS[min(polls, len(POLL_SECONDS) - 1)])
+                polls, rules = polls + 1, replace(rules, only_in_flight=False, is_first_poll=False)
 
     async def _read_result(self, status: FlightStatus, key: CacheKey, *, waited: bool) -> Result | None:
-        landed, handed = status.result, None
+        shared = None
         if status.has_shared_result:
-            with suppress(StateUnavailable):  # as if it had not been handed over
-                handed = await self.flights.take_shared_result(key.scope, key.name, waited=waited)
-        return handed or (await self.cache.find(key, landed) if landed else None)
+            with suppress(StateUnavailable):  # as if the result was not shared
+                shared = await self.flights.take_shared_result(key.scope, key.name, waited=waited)
+        return shared or (await self.cache.find(key, status.result) if status.result else None)
 
     async def _find_key(self, flight: Flight) -> CacheKey | None:
         """Return the key of a flight; of a retry, that of the flight which the first try of the SDK named."""
-        retried = flight.retry_of
+        retried = flight.retry_key
         if retried is None:
             return flight.key
         name = await self.flights.resolve_retry(
-            retried.scope, retried.name, f"once-{self.mint()}", flight.again_seconds, is_retry=flight.told.is_retry
+            retried.scope,
+            retried.name,
+            f"once-{self.new_id()}",
+            flight.retry_seconds,
+            is_retry=flight.join_rules.is_retry,
         )
         return CacheKey(retried.scope, name)
 
@@ -345,27 +353,27 @@ class SingleFlight:
     async def _remember(self, memory: FailureMemory, failure: Failure) -> None:
         if failure.may_be_billed:
             for name in memory.remember:
-                with suppress(StateUnavailable):  # the caller is told the failure all the same
+                with suppress(StateUnavailable):  # the caller gets the failure all the same
                     await self.flights.remember_failure(memory.scope, name, failure, memory.seconds)
 
 
 def raise_end(flight: Flight, status: FlightStatus) -> None:
-    """Raise what ends a request on a flight: a failure, an unknown outcome, or a key in use."""
+    """Raise the end of a request on a flight: a failure, an unknown outcome, or a key in use."""
     if status.role is Role.FINISHED and status.failure:
         if flight.by_idempotency_key:
             raise FailureReplayed(status.failure)
         raise FailureShared(status.failure)
     if status.role is Role.LOST or (status.role is Role.FINISHED and status.result is None):
         raise OutcomeUnknown("A purchase of this very image is in doubt. Ask again in some minutes.")
-    if status.role is Role.FOLLOWER and not flight.waits:
+    if status.role is Role.FOLLOWER and not flight.waits_for_leader:
         raise IdempotencyKeyInUse("The request with this Idempotency-Key is still under way.")
 
 
 def is_final(failure: Failure) -> bool:
-    """Tell whether a failure would meet every identical request, or may have been billed."""
+    """Tell whether every identical request would fail so, or the call may have been billed."""
     return step_after(failure) is NextStep.GIVE_UP
 
 
-def gone() -> ResultExpired:
-    """Build the error for a result that was bought and is nowhere."""
+def build_result_expired() -> ResultExpired:
+    """Build the error for a bought result that no store has any more."""
     return ResultExpired("This was bought, and the images are not kept any more. They are not bought again.")

@@ -1,8 +1,9 @@
-"""Hand out every entry of a span as a file.
+"""Export of every entry of a time range as a file.
 
-Rule: entries go through one by one, so that a month of a busy house fits into the memory of a small one. The first
-entry is read before anything is promised: books that are away are an error, not half a file. Raises `InvalidValue` for
-a format that is not offered, `LedgerUnavailable`.
+Rule: entries pass one by one, so that a month of a busy site fits into little memory. The first entry is read before
+the response begins, so that a ledger that does not answer is an error and not half a file.
+
+Fails with: `InvalidValue` for an unknown format; `LedgerUnavailable`.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -17,7 +18,7 @@ from service.usecases.ports.ledger import EntryFilter, Ledger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageExport:
-    """A file on its way."""
+    """A file whose chunks are read while it is sent."""
 
     name: str
     media_type: str
@@ -26,14 +27,19 @@ class UsageExport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportUsage:
-    """The use case. `formats` are the kinds of files, by the names that callers use; `missing`: what others need."""
+    """The use case.
+
+    Attributes:
+        formats: File formats by the callers' names.
+        missing: By name of an unavailable format, the step that makes it available.
+    """
 
     ledger: Ledger
     formats: Mapping[str, ExportFormat]
     missing: Mapping[str, str] = field(default_factory=dict)
 
-    async def __call__(self, format_name: str, entry_filter: EntryFilter) -> UsageExport:
-        """The entries of a span in a format."""
+    async def export(self, format_name: str, entry_filter: EntryFilter) -> UsageExport:
+        """Export the entries of a filter in a format."""
         chosen = self.formats.get(format_name)
         if chosen is None:
             offered = ", ".join(sorted(self.formats))
@@ -49,7 +55,7 @@ class ExportUsage:
 
 
 async def _prefetch_first(entries: AsyncIterator[Entry]) -> AsyncIterator[Entry]:
-    """The same entries, the first of them already here."""
+    """Read the first entry now, and return an iterator over all entries."""
     first = await anext(entries, None)
     return _chain_entries(first, entries)
 

@@ -1,20 +1,22 @@
-"""Set money and quota aside before a vendor is called, and make sure that every hold comes to its end.
+"""Holds on money and quota, made before a vendor is called, and their end.
 
-Rule: all claims of a request are held or none. Leaving the block voids what was never sent and keeps what was: nobody
-knows whether it was billed, so it is booked when its lease is over. Counters that are not those of the books are
-rebuilt before anybody is admitted; if that fails, nobody is (`StateUnavailable`). All who need a rebuild of a team wait
-for the same one.
+Rule: all holds of a request are made or none. The end of the block voids the holds that were not marked as sent. A sent
+hold stays, because the call may have been billed: it is booked when its lease is over. Lost counters are rebuilt from
+the ledger before a request is admitted. Requests that need a rebuild of one team share one rebuild.
+
+Fails with: `LimitExceeded`; `StateUnavailable` if Redis does not answer or the counters cannot be rebuilt.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from service.domain.errors import LedgerUnavailable, StateUnavailable
 from service.domain.ledger import Admission, Entry, HoldRequest, HoldState
 from service.domain.quota_limits import Limit
+from service.usecases.money.ledger_lease import LedgerLease
 from service.usecases.money.recount_reports import RecountReports
 from service.usecases.money.settlement import Settlement
 from service.usecases.ports.events import CountersRebuilt
@@ -38,10 +40,10 @@ class Hold:
     sent: bool = False
 
     async def mark_sent(self) -> None:
-        """Say that a backend is about to be called: from here on the outcome of an open hold is unknown.
+        """Record that a backend is about to be called: from here on the outcome of an open hold is unknown.
 
         Raises:
-            StateUnavailable: a pending hold is not there any more.
+            StateUnavailable: a pending hold has ended.
         """
         pending = [hold_id for hold_id, state in self.open_holds.items() if state is HoldState.PENDING]
         if pending:
@@ -50,44 +52,44 @@ class Hold:
         self.sent = True
 
     async def post(self, entry: Entry) -> HoldState | None:
-        """End a hold that was billed, or may have been. Returns its state now, if that is known."""
+        """End a hold of a call that was or may have been billed. Returns the hold's state; None if it is unknown."""
         del self.open_holds[entry.hold_id]
         return await self.settlement.post(entry)
 
     async def void(self, hold_id: str) -> HoldState | None:
-        """End a hold that was certainly not billed. Returns its state now, if that is known."""
+        """End a hold of a call that was certainly not billed. Returns the hold's state; None if it is unknown."""
         del self.open_holds[hold_id]
         return await self.settlement.void(self.team, hold_id)
 
 
 @dataclass(slots=True, kw_only=True)
 class HoldQuota:
-    """The use case. `check_lease` raises `StateUnavailable` where these counters may not admit just now."""
+    """The use case. `lease` is the lease on the ledger, of a replica with counters of its own."""
 
     quotas: QuotaStore
     ledger: Ledger
     settlement: Settlement
     observe: Observer
     recount_reports: RecountReports
-    check_lease: Callable[[], None] = lambda: None
+    lease: LedgerLease | None = None
     _rebuilding: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _rebuilds: Counter[str] = field(default_factory=Counter)
 
     @asynccontextmanager
-    async def __call__(
+    async def hold(
         self,
         team: str,
         hold_requests: Sequence[HoldRequest],
         limits: Sequence[Limit],
         state: HoldState = HoldState.SENT,
     ) -> AsyncIterator[Hold]:
-        """Hold claims for the length of a block. `state` is SENT where the backend is called at once, else PENDING.
+        """Hold for the length of a block. `state` is SENT if the backend is called at once, else PENDING.
 
-        What the block did not mark as sent is voided at its end.
+        A hold that the block does not mark as sent is voided at its end.
 
         Raises:
             LimitExceeded: a limit has no room.
-            StateUnavailable: nothing can be held just now.
+            StateUnavailable: no hold can be made now.
         """
         await self.settlement.register_team(team)
         ids = [hold_request.hold_id for hold_request in hold_requests]
@@ -110,7 +112,8 @@ class HoldQuota:
     ) -> Admission:
         for _ in range(MAX_REBUILDS):
             rebuilds = self._rebuilds[team]
-            self.check_lease()
+            if self.lease:
+                self.lease.check()
             try:
                 with self.settlement.awaiting_hold():
                     admission = await self.quotas.hold(team, hold_requests, limits, state=state)
@@ -122,9 +125,9 @@ class HoldQuota:
         raise StateUnavailable("The gateway's counters are being rebuilt.")
 
     async def rebuild(self, team: str, seen_rebuilds: int | None = None) -> None:
-        """Make the counters what the books and the open holds say, unless that was done since `seen_rebuilds`.
+        """Rebuild a team's counters from the ledger and the open holds, unless that was done since `seen_rebuilds`.
 
-        Another replica may be doing the same, and then admit; what it posts meanwhile makes this one futile, not wrong.
+        Another replica may rebuild them too, and then admit. Its posts meanwhile make this rebuild futile, not wrong.
         """
         if seen_rebuilds is not None and self._rebuilds[team] != seen_rebuilds:
             return
@@ -146,7 +149,7 @@ class HoldQuota:
         recount = Recount(team=team, epoch=snapshot.epoch)
         try:
             if await self.recount_reports.wait_for_reports(recount):
-                snapshot = await self.quotas.snapshot(team)  # with what the others put there
+                snapshot = await self.quotas.snapshot(team)  # with the state that other replicas have published
                 if snapshot.epoch != recount.epoch:
                     return False
             await self.settlement.write_outbox()

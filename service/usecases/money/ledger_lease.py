@@ -1,14 +1,18 @@
-"""Hold the lease on a ledger: counters of one store at a time may admit requests against it.
+"""The lease on a ledger: the counters of one Redis at a time may admit requests against it.
 
-Rule: a replica whose counters are its own holds the lease alone. Replicas with one shared store hold it together. A
-start waits while the lease is held, and refuses when that does not end. Times are those of the database. A replica of
-its own that cannot renew stops admitting one second before another may take over; one that has lost the lease ends.
-A shared store needs no renewal to admit: it takes the lease back, and the replica of its own ends.
+Rule: a replica with a Redis of its own holds the lease alone. Replicas with a shared Redis hold it together. Times are
+those of the database. A replica of its own that cannot renew stops admitting one second before another replica may take
+over. Such a replica ends when it has lost the lease. Replicas with a shared Redis need no renewal to admit. They take
+the lease back, and the replica of its own ends.
+
+Fails with: `LeaseHeld` if another replica keeps the lease while this one starts; `StateUnavailable` if this replica
+could not renew; `LedgerUnavailable` if the database does not answer at the start.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 from service.domain.errors import LedgerUnavailable, StateUnavailable
 from service.usecases.background.supervisor import FatalReport
@@ -21,20 +25,33 @@ RENEW_SECONDS = 4.0
 MARGIN_SECONDS = 1.0
 POLL_SECONDS = 0.5
 WAIT_SECONDS = 20.0
-"""How long a start waits for a replica that goes on: longer than the lease of one that was killed."""
+"""Seconds for which a start waits for a running replica: longer than the lease of a killed one."""
 DRAIN_WAIT_SECONDS = 900.0
-"""How long a start waits for a replica that is on its way out; it may have minutes of calls to finish."""
+"""Seconds for which a start waits for a draining replica, which may have minutes of calls to finish."""
 
 AWAY = "This replica could not renew its lease on the ledger: another may count by now. Ask again soon."
 
 
+class DrainState(Protocol):
+    """Whether this replica is draining: it finishes its requests and takes no others."""
+
+    is_draining: bool
+
+
 class LeaseHeld(Exception):
-    """Others count for this ledger; this replica must not."""
+    """Another replica holds the lease, so this one must not admit requests."""
 
 
 @dataclass(slots=True, kw_only=True)
 class LedgerLease:
-    """The use case. `monotonic` gives seconds that go on while the machine sleeps; `ledger_name` is for people."""
+    """The use case of one replica.
+
+    Attributes:
+        ledger_name: Description of the ledger's database for messages.
+        monotonic: Gives seconds that go on while the machine sleeps.
+        sleep: Waits for seconds.
+        valid_until: Monotonic seconds until which this replica may admit.
+    """
 
     leases: Leases
     holder: LeaseHolder
@@ -42,12 +59,12 @@ class LedgerLease:
     observe: Observer
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
-    is_draining: Callable[[], bool]
+    drain: DrainState
     fatal: FatalReport
     valid_until: float = 0.0
 
     async def acquire(self) -> None:
-        """Wait until this replica holds the lease. Raises `LeaseHeld` if others go on, and `LedgerUnavailable`."""
+        """Wait until this replica holds the lease. Raises `LeaseHeld` if it stays taken, and `LedgerUnavailable`."""
         started_at, is_reported = self.monotonic(), False
         while True:
             current = await self._take()
@@ -61,13 +78,13 @@ class LedgerLease:
             await self.sleep(POLL_SECONDS)
 
     async def run(self) -> None:
-        """Renew it until cancelled."""
+        """Renew the lease until cancelled."""
         while True:
             await self.renew()
             await self.sleep(RENEW_SECONDS)
 
     async def renew(self) -> None:
-        """Renew it once. The process ends if another replica has taken over; a database that is away is no finding."""
+        """Renew the lease once. End the process if another replica has it; ignore a database that does not answer."""
         try:
             current = await self._take(force=self.holder.shared)
         except LedgerUnavailable:
@@ -79,12 +96,12 @@ class LedgerLease:
             )
 
     def check(self) -> None:
-        """Raise `StateUnavailable` where another replica may count by now."""
+        """Raise `StateUnavailable` if another replica may have taken the lease."""
         if not self.holder.shared and self.monotonic() > self.valid_until:
             raise StateUnavailable(AWAY)
 
     async def close(self) -> None:
-        """Give the lease back. While the database is away it runs out by itself."""
+        """Release the lease. If the database does not answer, the lease runs out by itself."""
         try:
             await self.leases.release(self.holder)
         except LedgerUnavailable:
@@ -92,7 +109,7 @@ class LedgerLease:
 
     async def _take(self, *, force: bool = False) -> LeaseHolder:
         asked_at = self.monotonic()
-        holder = replace(self.holder, is_draining=self.is_draining())
+        holder = replace(self.holder, is_draining=self.drain.is_draining)
         current = await self.leases.take(holder, LEASE_SECONDS, force=force)
         if self._is_mine(current):
             self.valid_until = asked_at + LEASE_SECONDS - MARGIN_SECONDS
@@ -103,7 +120,7 @@ class LedgerLease:
 
 
 def refusal_message(mine: LeaseHolder, other: LeaseHolder, ledger_name: str) -> str:
-    """Who holds the lease, since when, and what to do."""
+    """Return the holder of the lease, its start, and the operator's remedy."""
     holder = f"{other.name}, since {format_time(other.since)}"
     if other.shared:
         return (
@@ -118,5 +135,5 @@ def refusal_message(mine: LeaseHolder, other: LeaseHolder, ledger_name: str) -> 
 
 
 def format_time(microseconds: int) -> str:
-    """A moment, for people."""
+    """Format a time for messages."""
     return datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat(timespec="seconds")

@@ -1,10 +1,10 @@
-"""Before lost counters are rebuilt, let every live replica say what it alone knows.
+"""Reports of live replicas before lost counters are rebuilt.
 
-Rule: the books and the open holds in the store are all that a rebuild can count. After a wipe the store lacks the calls
-that other replicas have under way, and the books lack their last entries. So the replica that rebuilds asks the others,
-by way of the database. Each puts its open holds back into the store and its entries into the books, and reports. The
-rebuild waits until all have reported. A replica counts as dead when it has not shown itself for `ALIVE_SECONDS`; but
-only a replica that has itself reached the database for that long may conclude so.
+Rule: a rebuild counts the ledger's entries and the open holds in Redis. After a loss Redis lacks the running calls of
+other replicas, and the ledger lacks their last entries. So the rebuilding replica asks them through the database. Each
+replica writes its open holds to Redis and its entries to the ledger, and reports. The rebuild waits for all reports. A
+replica without a heartbeat for `ALIVE_SECONDS` counts as dead. Only a replica that has itself reached the database for
+that long may conclude this.
 
 Fails with: `StateUnavailable` when reports are missing after `WAIT_SECONDS`; nothing is admitted then.
 """
@@ -25,7 +25,7 @@ WAIT_SECONDS = 12.0
 
 @dataclass(slots=True, kw_only=True)
 class RecountReports:
-    """The use case of one replica, by `name`. `registry` is None where no other replica can use the store."""
+    """The use case of the replica `name`. `registry` is None if no other replica can use its Redis."""
 
     registry: ReplicaRegistry | None
     settlement: Settlement
@@ -35,13 +35,13 @@ class RecountReports:
     _reachable_since: float | None = None
 
     async def run(self) -> None:
-        """Show life, and report what is asked, until cancelled."""
+        """Send heartbeats, and report to open recounts, until cancelled."""
         while True:
             await self.heartbeat()
             await self.sleep(HEARTBEAT_SECONDS)
 
     async def heartbeat(self) -> None:
-        """Show life once, and report what is asked."""
+        """Send one heartbeat, and report to open recounts."""
         if self.registry is None:
             return
         try:
@@ -52,12 +52,12 @@ class RecountReports:
         if self._reachable_since is None:
             self._reachable_since = self.monotonic()
         for recount in open_recounts:
-            with suppress(StateUnavailable, LedgerUnavailable):  # the next beat tries again
+            with suppress(StateUnavailable, LedgerUnavailable):  # the next heartbeat tries again
                 await self.settlement.publish_team_state(recount.team)
                 await self.registry.report(self.name, recount)
 
     async def wait_for_reports(self, recount: Recount) -> bool:
-        """Wait until every live replica has reported. Returns False where there is none to ask.
+        """Wait until every live replica has reported. Returns False if no other replica can exist.
 
         Raises:
             StateUnavailable: a report is missing.
@@ -66,10 +66,8 @@ class RecountReports:
         if self.registry is None:
             return False
         await self.settlement.publish_team_state(recount.team)
-        waited_seconds, missing_reports = (
-            0.0,
-            await self.registry.request_reports(self.name, recount, self._alive_seconds()),
-        )
+        waited_seconds = 0.0
+        missing_reports = await self.registry.request_reports(self.name, recount, self._alive_seconds())
         while missing_reports and waited_seconds < WAIT_SECONDS:
             await self.sleep(POLL_SECONDS)
             waited_seconds += POLL_SECONDS
@@ -79,18 +77,18 @@ class RecountReports:
         return True
 
     async def finish(self, recount: Recount) -> None:
-        """Forget a recount that is done. One that stays costs each replica one more report."""
+        """Remove a finished recount. One that remains costs each replica one more report."""
         if self.registry:
             with suppress(LedgerUnavailable):
                 await self.registry.finish(recount)
 
     async def close(self) -> None:
-        """Before this replica goes, with everything settled: others need not wait for it."""
+        """Unregister this replica, whose holds are settled, so that no recount waits for it."""
         if self.registry:
             with suppress(LedgerUnavailable):
                 await self.registry.unregister(self.name)
 
     def _alive_seconds(self) -> float | None:
-        """After how long without a sign another is dead; None as long as this replica cannot tell."""
+        """Return seconds without a heartbeat after which a replica is dead; None while this one cannot tell."""
         is_certain = self._reachable_since is not None and self.monotonic() - self._reachable_since >= ALIVE_SECONDS
         return ALIVE_SECONDS if is_certain else None

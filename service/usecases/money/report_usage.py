@@ -1,7 +1,9 @@
-"""Say what was used: sums over the ledger of record, by groups and in total.
+"""Report of usage: sums over the ledger, by groups and in total.
 
-Rule: the rows are the books' own sums and the total is the sum of the rows, so that what is shown adds up. Money stays
-in nano-USD. Raises `LedgerUnavailable`.
+Rule: the rows are the ledger's own sums, and the total is the sum of the rows, so that a report adds up. Money is
+nano-USD.
+
+Fails with: `LedgerUnavailable`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ from service.usecases.ports.ledger import EntryFilter, Ledger, UsageQuery, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageReport:
-    """Rows in the order of their groups, and all of them in one; `group_by` names what the rows' groups are."""
+    """Rows in the order of their groups, and their total. `group_by` names the parts of a row's group."""
 
     group_by: tuple[str, ...]
     rows: tuple[UsageRow, ...]
@@ -25,14 +27,14 @@ class ReportUsage:
 
     ledger: Ledger
 
-    async def __call__(self, entry_filter: EntryFilter, group_by: tuple[str, ...] = ()) -> UsageReport:
-        """The usage of a span."""
+    async def report(self, entry_filter: EntryFilter, group_by: tuple[str, ...] = ()) -> UsageReport:
+        """Report the usage of the entries of a filter."""
         rows = tuple(await self.ledger.usage(UsageQuery(entry_filter=entry_filter, group_by=group_by)))
         return UsageReport(group_by=group_by, rows=rows, total=sum_rows(rows))
 
 
 def sum_rows(rows: Sequence[UsageRow]) -> UsageRow:
-    """All rows in one, which belongs to no group."""
+    """Add up all rows into one without a group."""
     return UsageRow(
         group=(),
         entries=sum(row.entries for row in rows),

@@ -1,9 +1,11 @@
-"""Settle holds, and bring their entries to the books: what goes on behind the requests of one replica.
+"""Settlement of holds, and the way of their entries to the ledger, behind the requests of one replica.
 
-Rule: what is owed is noted before it is tried and forgotten only when it is done, so that neither a cancelled request
-nor a store that is away loses it. An entry is in the store's queue before it is in memory here, and leaves the queue
-after it is in the books; writing it twice changes nothing. When the store or the books are down, everything waits.
-Each entry is told of once, by whoever ended its hold, or for one that expired, by whoever takes it off the queue.
+Rule: a settlement is recorded before it is tried, and removed only when it is done. So neither a cancelled request nor
+an unreachable Redis loses it. An entry is in Redis' outbox before it is in memory here, and leaves the outbox after it
+is in the ledger. Writing an entry twice changes nothing. `EntryPosted` is emitted once per entry: by the replica that
+settled its hold, or, for an expired hold, by the replica that drains it from the outbox.
+
+Fails with: nothing while Redis or the ledger does not answer: settlements and entries wait.
 """
 
 import asyncio
@@ -32,13 +34,13 @@ from service.usecases.ports.observer import Observer
 from service.usecases.ports.quota_store import OutboxEntry, QuotaStore
 
 BATCH_SIZE = 500
-MAX_EXTENDED = 100  # holds in one call: a thousand kept the store from everybody else for 20 ms, and us for 30
-MAX_IN_MEMORY = 20_000  # beyond that the store's queue alone has them, and the leader writes them
+MAX_EXTENDED = 100  # holds in one call: a thousand blocked Redis for 20 ms, and this replica for 30
+MAX_IN_MEMORY = 20_000  # entries; beyond that only the outbox has them, and the leader writes them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intervals:
-    """Seconds between rounds, and how long a hold lives without a sign of its replica."""
+    """Seconds between rounds, and the lease of a hold whose replica does not extend it."""
 
     write_seconds: float = 0.2
     retry_seconds: float = 1.0
@@ -48,7 +50,7 @@ class Intervals:
 
 @dataclass(frozen=True, slots=True)
 class VoidRequest:
-    """A hold that is to be voided."""
+    """A hold to void."""
 
     team: str
     hold_id: str
@@ -56,19 +58,19 @@ class VoidRequest:
 
 @dataclass(frozen=True, slots=True)
 class OpenHold:
-    """A hold that is open since then, in microseconds since 1970."""
+    """An open hold. `held_at` is microseconds since 1970."""
 
     hold_request: HoldRequest
     held_at: int
 
     def to_lease_extension(self) -> HoldRequest:
-        """The claim for a new lease: what is booked if it runs out says when it was held first."""
+        """Build the request for a new lease. If it runs out, the entry has the time of the first hold."""
         return replace(self.hold_request, entry=replace(self.hold_request.entry, held_at=self.held_at))
 
 
 @dataclass(slots=True, kw_only=True)
 class Settlement:
-    """The use case. `owner` names this replica among its peers."""
+    """The use case. `owner` is the name of this replica."""
 
     quotas: QuotaStore
     ledger: Ledger
@@ -86,14 +88,14 @@ class Settlement:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def register_team(self, team: str) -> None:
-        """Before a team's first hold: let the sweeper of all replicas know of it."""
+        """Register a team before its first hold, so that the sweep of any replica includes it."""
         if team not in self._registered_teams:
             await self.quotas.register_teams([team])
             self._registered_teams.add(team)
 
     @contextmanager
     def awaiting_hold(self) -> Iterator[None]:
-        """While a hold is asked for: a report waits for its answer, which may have come before the store was lost."""
+        """Mark a hold request under way. A report waits for its answer, which may be older than a loss of Redis."""
         answered = asyncio.Event()
         self._unanswered_holds.add(answered)
         try:
@@ -103,25 +105,25 @@ class Settlement:
             answered.set()
 
     def track(self, hold_requests: Iterable[HoldRequest], held_at: int) -> None:
-        """Look after holds that were made at `held_at`: they are extended until they are settled or left."""
+        """Track holds that were made at `held_at`: their leases are extended until they are settled or untracked."""
         self._open_holds |= {hold_request.hold_id: OpenHold(hold_request, held_at) for hold_request in hold_requests}
 
     def untrack(self, hold_ids: Iterable[str]) -> None:
-        """Look after these holds no longer; what was sent will be booked at its quote when its lease is over."""
+        """Stop extending these holds. A sent hold is booked at its quote when its lease is over."""
         for hold_id in hold_ids:
             self._open_holds.pop(hold_id, None)
 
     def void_later(self, team: str, hold_ids: Iterable[str]) -> None:
-        """Void holds of which nobody knows whether they were made, as soon as the store answers."""
+        """Void holds whose creation is uncertain, as soon as Redis answers."""
         self._pending_settlements |= {hold_id: VoidRequest(team, hold_id) for hold_id in hold_ids}
 
     async def post(self, entry: Entry) -> HoldState | None:
-        """End a hold with an entry, now or as soon as the store answers. The hold's state now, if that is known."""
+        """End a hold with an entry, now or as soon as Redis answers. Returns its state; None if it is unknown."""
         self._pending_settlements[entry.hold_id] = entry
         return await self._settle_or_report(entry)
 
     async def void(self, team: str, hold_id: str) -> HoldState | None:
-        """End a hold that was not billed, likewise."""
+        """End a hold without an entry, now or as soon as Redis answers. Returns its state; None if it is unknown."""
         void_request = VoidRequest(team, hold_id)
         self._pending_settlements[hold_id] = void_request
         return await self._settle_or_report(void_request)
@@ -133,7 +135,7 @@ class Settlement:
         return state
 
     async def _try_settle(self, settlement: Entry | VoidRequest) -> HoldState | None:
-        """End a hold. Its state now; None if the store does not answer."""
+        """End a hold. Returns its state; None if Redis does not answer."""
         try:
             if isinstance(settlement, Entry):
                 posted = await self.quotas.post(settlement)
@@ -146,13 +148,13 @@ class Settlement:
                 state = await self.quotas.void(settlement.team, settlement.hold_id)
         except StateUnavailable:
             return None
-        if self._pending_settlements.pop(settlement.hold_id, None):  # a retry may have been told already
+        if self._pending_settlements.pop(settlement.hold_id, None):  # a retry may have emitted it already
             self._emit(settlement, state)
         self._open_holds.pop(settlement.hold_id, None)
         return state
 
     def _emit(self, settlement: Entry | VoidRequest, state: HoldState) -> None:
-        """Say how a hold ended, if this is how it did."""
+        """Emit the event of a settlement, if it is the one that ended the hold."""
         match settlement, state:
             case Entry(), HoldState.POSTED:
                 self.observe(EntryPosted(entry=settlement))
@@ -160,7 +162,7 @@ class Settlement:
                 self.observe(HoldVoided(team=settlement.team))
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Run all rounds until cancelled."""
         async with asyncio.TaskGroup() as rounds:
             rounds.create_task(self._write_on_wake())
             rounds.create_task(self._run_every(self.intervals.retry_seconds, self.retry_settlements))
@@ -180,16 +182,16 @@ class Settlement:
             try:
                 await action()
             except (StateUnavailable, LedgerUnavailable):
-                continue  # whoever asks next will be told; the next round tries again
+                continue  # the next request or report gets the error; the next round tries again
 
     async def retry_settlements(self) -> None:
-        """Try again what is owed, until the store does not answer."""
+        """Try pending settlements again, until Redis does not answer."""
         for settlement in [*self._pending_settlements.values()]:
             if not await self._try_settle(settlement):
                 return
 
     async def extend_leases(self) -> None:
-        """Try again what is owed, and give every open hold of this replica a new lease."""
+        """Try pending settlements again, and extend the lease of every open hold of this replica."""
         await self.retry_settlements()
         by_team = sorted((open_hold.to_lease_extension() for open_hold in self._open_holds.values()), key=_team_name)
         for team, group in groupby(by_team, _team_name):
@@ -202,15 +204,15 @@ class Settlement:
             await self.quotas.extend(team, hold_requests[first : first + MAX_EXTENDED])
 
     async def publish_team_state(self, team: str) -> None:
-        """Put all that this replica alone knows of a team where a rebuild finds it: open holds, what is owed, entries.
+        """Publish this replica's open holds, settlements and entries of a team, so that a rebuild counts them.
 
         Raises:
-            StateUnavailable: the store did not take it.
-            LedgerUnavailable: the books did not.
+            StateUnavailable: Redis did not accept the holds or settlements.
+            LedgerUnavailable: the ledger did not accept the entries.
         """
         for answered in [*self._unanswered_holds]:
             await answered.wait()
-        for settlement in [owed for owed in self._pending_settlements.values() if owed.team == team]:
+        for settlement in [pending for pending in self._pending_settlements.values() if pending.team == team]:
             if not await self._try_settle(settlement):
                 raise StateUnavailable("What is owed could not be settled.")
         await self._extend_team(
@@ -228,8 +230,8 @@ class Settlement:
             raise LedgerUnavailable("The ledger of record does not answer.")
 
     async def write_outbox(self) -> None:
-        """Bring entries from memory to the books, and take them off the store's queue."""
-        async with self._write_lock:  # two at a time would strike off what only one of them has written
+        """Write entries from memory to the ledger, and acknowledge them in the outbox."""
+        async with self._write_lock:  # two writers would remove entries that only one of them has written
             while self._outbox:
                 batch = self._outbox[:BATCH_SIZE]
                 if not await self._write_batch(batch):
@@ -253,11 +255,11 @@ class Settlement:
             try:
                 await self.quotas.acknowledge(team, [waiting.outbox_id for waiting in team_entries])
             except StateUnavailable:
-                continue  # they stay in the queue and are written again, to no effect
+                continue  # they stay in the outbox and are written again, to no effect
         return True
 
     async def sweep(self) -> None:
-        """As the one replica that does it: end holds that nobody looks after, and write what others left behind."""
+        """Expire orphaned holds, and drain the outboxes of other replicas. Only the leader does it."""
         teams = await self.quotas.register_teams(self._registered_teams)
         if not await self.quotas.acquire_leadership(self.owner, 3 * self.intervals.sweep_seconds):
             return
@@ -268,7 +270,7 @@ class Settlement:
             await self.drain_outbox(team)
 
     async def drain_outbox(self, team: str) -> None:
-        """Write everything of a team that is on its way to the books. Raises `LedgerUnavailable`."""
+        """Write every entry of a team's outbox to the ledger. Raises `LedgerUnavailable`."""
         while batch := await self.quotas.read_outbox(team, BATCH_SIZE):
             await self.ledger.write([outbox_entry.entry for outbox_entry in batch])
             self.observe(EntriesWritten(count=len(batch)))
@@ -278,11 +280,11 @@ class Settlement:
             await self.quotas.acknowledge(team, [waiting.outbox_id for waiting in batch])
 
     def backlog(self) -> Backlog:
-        """What is under way, and what waits."""
+        """Return open holds, and waiting entries and settlements."""
         open_counts, held_amounts = Counter[str](), Counter[str]()
-        for claim in (open_hold.hold_request for open_hold in self._open_holds.values()):
-            open_counts[claim.entry.team] += 1
-            held_amounts[claim.entry.team] += claim.quote
+        for hold_request in (open_hold.hold_request for open_hold in self._open_holds.values()):
+            open_counts[hold_request.entry.team] += 1
+            held_amounts[hold_request.entry.team] += hold_request.quote
         oldest = self._outbox[0].entry.posted_at / SECOND if self._outbox else None
         return Backlog(
             open_holds=open_counts,
@@ -293,10 +295,10 @@ class Settlement:
         )
 
     async def close(self) -> None:
-        """Before this replica goes: settle and write what is left, once.
+        """Settle and write pending work once, before this replica ends.
 
-        What the store does not take goes to the books alone: they keep one entry for each hold, the first. Otherwise
-        the store would book the hold as `unconfirmed` later, although this replica knows what it cost.
+        An entry that Redis does not accept goes to the ledger directly. The ledger keeps the first entry of each hold.
+        Otherwise Redis would book the hold as `unconfirmed` later, although this replica knows its cost.
         """
         await self.retry_settlements()
         await self.write_outbox()
