@@ -70,7 +70,7 @@ class Host:
     ca_file: str
     port: int = 0
     says: dict[str, bytes | Script] = field(default_factory=dict)
-    heard: list[dict[str, str]] = field(default_factory=list)
+    received: list[dict[str, str]] = field(default_factory=list)
     asked_for: list[str | None] = field(default_factory=list)
     connections: int = 0
 
@@ -81,14 +81,14 @@ class Host:
         self.connections += 1
         with suppress(OSError, asyncio.IncompleteReadError):
             request, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
-            self.heard.append(dict(line.split(": ", 1) for line in lines))
-            said = self.says[request.split(" ")[1]]
-            await (_write(said, writer) if isinstance(said, bytes) else said(writer))
+            self.received.append(dict(line.split(": ", 1) for line in lines))
+            behavior = self.says[request.split(" ")[1]]
+            await (_write(behavior, writer) if isinstance(behavior, bytes) else behavior(writer))
             await writer.drain()
 
 
-async def _write(said: bytes, writer: asyncio.StreamWriter) -> None:
-    writer.write(said)
+async def _write(behavior: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(behavior)
 
 
 @asynccontextmanager
@@ -128,12 +128,12 @@ class Names:
 
     async def __call__(self, name: str, port: int) -> Sequence[str]:
         assert port > 0
-        given = self.answers[name]
-        found = given[min(self.questions.count(name), len(given) - 1)]
+        answers_of_name = self.answers[name]
+        addresses = answers_of_name[min(self.questions.count(name), len(answers_of_name) - 1)]
         self.questions.append(name)
-        if not found:
+        if not addresses:
             raise OSError(name)
-        return found
+        return addresses
 
 
 @asynccontextmanager

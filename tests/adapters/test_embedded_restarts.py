@@ -40,8 +40,8 @@ class Watched:
     def process(self) -> psutil.Process:
         """The server that runs just now."""
         children = psutil.Process().children()
-        (found,) = (child for child in children if Path(child.cwd()) == self.folder)
-        return found
+        (process_found,) = (child for child in children if Path(child.cwd()) == self.folder)
+        return process_found
 
     def kill(self) -> None:
         """End it as the kernel does when memory is short."""

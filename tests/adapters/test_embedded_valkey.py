@@ -143,9 +143,9 @@ async def test_who_may_not_ask_for_settings_is_told_all_the_same(tmp_path: Path)
         await state.close()
 
 
-@pytest.mark.parametrize("told", [{}, {"maxmemory": 1}, {"maxmemory_policy": "allkeys-lru"}, {"maxmemory": "n/a"}])
-def test_a_server_that_does_not_say_is_no_finding(told: dict[str, object]) -> None:
-    assert parse_memory(told) is None
+@pytest.mark.parametrize("reply", [{}, {"maxmemory": 1}, {"maxmemory_policy": "allkeys-lru"}, {"maxmemory": "n/a"}])
+def test_a_server_that_does_not_say_is_no_finding(reply: dict[str, object]) -> None:
+    assert parse_memory(reply) is None
 
 
 async def test_of_a_cluster_every_primary_that_answers_says_it(tmp_path: Path) -> None:

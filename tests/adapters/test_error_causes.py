@@ -1,4 +1,4 @@
-"""What operators are told of backends and picture stores that fail: errno, status, code, and never an address."""
+"""Causes of failed backends and image stores, for operators: errno, status, code, and never an address."""
 
 import asyncio
 import ssl
@@ -73,9 +73,9 @@ async def test_certificates_and_tls_are_told_apart() -> None:
     trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(trust)
     async with vendor_host(never_read, trust) as unknown, vendor_host(greets(b"HTTP/1.1 200 OK\r\n\r\n")) as plain:
-        said = [await cause(f"https://{host}/v1") for host in (unknown, plain)]
-    assert said[0] == "TLS does not trust its certificate (unable to get local issuer certificate)"
-    assert said[1] == "TLS failed (WRONG_VERSION_NUMBER)"
+        causes = [await cause(f"https://{host}/v1") for host in (unknown, plain)]
+    assert causes[0] == "TLS does not trust its certificate (unable to get local issuer certificate)"
+    assert causes[1] == "TLS failed (WRONG_VERSION_NUMBER)"
 
 
 async def test_a_backend_that_is_silent_says_so() -> None:
@@ -102,9 +102,9 @@ async def test_a_backend_that_answers_says_its_status_and_its_id(
     openai_sim: Simulator, answer: Answer, words: str
 ) -> None:
     openai_sim.answer(answer)
-    said = await cause(openai_sim.base_url)
-    assert said is not None
-    assert said.startswith(words)
+    causes = await cause(openai_sim.base_url)
+    assert causes is not None
+    assert causes.startswith(words)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-async def why_not_kept(endpoint: str) -> str | None:
+async def cause_of_store_failure(endpoint: str) -> str | None:
     with pytest.raises(StoreUnavailable) as refused:
         await build_bucket_store("album", "of/ours", endpoint, timeout_seconds=3.0).put(NAME, b"picture")
     assert "127.0.0.1" not in str(refused.value)
@@ -124,7 +124,7 @@ async def why_not_kept(endpoint: str) -> str | None:
 async def test_a_bucket_that_refuses_says_its_status_and_code() -> None:
     head = b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(DENIED)
     async with vendor_host(reply_after_request(head + DENIED)) as host:
-        assert await why_not_kept(f"http://{host}") == "status 403, AccessDenied, request 4442587FB7D0A2F9"
+        assert await cause_of_store_failure(f"http://{host}") == "status 403, AccessDenied, request 4442587FB7D0A2F9"
 
 
 @pytest.mark.usefixtures("credentials")
@@ -132,13 +132,15 @@ async def test_a_bucket_of_another_region_says_so() -> None:
     async with vendor_host(
         reply_after_request(b"HTTP/1.1 301 Moved\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
     ) as host:
-        assert await why_not_kept(f"http://{host}") == "it redirects without an address; the region may be wrong"
+        assert (
+            await cause_of_store_failure(f"http://{host}") == "it redirects without an address; the region may be wrong"
+        )
 
 
 @pytest.mark.usefixtures("credentials")
 async def test_a_bucket_that_is_not_reached_says_why() -> None:
-    assert await why_not_kept("http://127.0.0.1:9") == "Connection refused (ECONNREFUSED)"
-    assert await why_not_kept("http://bucket.invalid") == "DNS does not know its name"
+    assert await cause_of_store_failure("http://127.0.0.1:9") == "Connection refused (ECONNREFUSED)"
+    assert await cause_of_store_failure("http://bucket.invalid") == "DNS does not know its name"
 
 
 @pytest.mark.usefixtures("credentials")

@@ -25,10 +25,10 @@ def written(file: Path, entries: Iterable[Entry]) -> Path:
 
 
 def test_every_kind_of_entry_passes(tmp_path: Path) -> None:
-    found = checked(written(tmp_path / "focus.csv", every_kind()))
+    checks = checked(written(tmp_path / "focus.csv", every_kind()))
 
-    assert len(found) == 133
-    assert set(found.values()) == {"passed"}
+    assert len(checks) == 133
+    assert set(checks.values()) == {"passed"}
 
 
 def test_the_validator_sees_what_is_wrong(tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ def test_who_does_not_answer_is_not_well(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_who_accepts_and_keeps_silent_is_not_well() -> None:
     with create_server((HOST, 0)) as silent:
-        found = health_problem(HOST, silent.getsockname()[1], seconds=0.05)
-    assert found
-    assert found.endswith("does not answer: timed out")
+        problem = health_problem(HOST, silent.getsockname()[1], seconds=0.05)
+    assert problem
+    assert problem.endswith("does not answer: timed out")
 
 
 def test_it_imports_the_standard_library_only() -> None:

@@ -30,9 +30,12 @@ LIMITED = {
 }
 
 
-def order(wanted: Spec | None = None) -> UpstreamRequest:
+def order(wanted_spec: Spec | None = None) -> UpstreamRequest:
     return UpstreamRequest(
-        spec=wanted or spec(size=Size(1024, 1024)), route=route(model="gpt-image-2"), price=price(), request_id="req_1"
+        spec=wanted_spec or spec(size=Size(1024, 1024)),
+        route=route(model="gpt-image-2"),
+        price=price(),
+        request_id="req_1",
     )
 
 
@@ -46,7 +49,7 @@ async def backend(base_url: str, **more: object) -> AsyncIterator[HttpBackend]:
         await made.close()
 
 
-async def kind_of(made: HttpBackend) -> FailureKind:
+async def failure_kind(made: HttpBackend) -> FailureKind:
     outcome = await call(made, order())
     assert isinstance(outcome, Failure), outcome
     return outcome.kind
@@ -56,8 +59,8 @@ async def test_its_key_and_headers_are_sent_and_its_key_is_not_shown(openai_sim:
     async with backend(openai_sim.base_url, headers={"openai-organization": "org-1"}) as made:
         assert isinstance(await call(made, order()), Generation)
     (received,) = openai_sim.requests
-    wanted = {"authorization": "Bearer sk-operator", "openai-organization": "org-1", "accept-encoding": "identity"}
-    assert wanted.items() <= dict(received.headers).items()
+    wanted_spec = {"authorization": "Bearer sk-operator", "openai-organization": "org-1", "accept-encoding": "identity"}
+    assert wanted_spec.items() <= dict(received.headers).items()
     assert "sk-operator" not in repr(HttpBackendSettings(base_url="x", api_key="sk-operator"))
 
 
@@ -75,10 +78,10 @@ async def test_big_files_arrive_whole(openai_sim: Simulator) -> None:
 
 
 async def test_a_streamed_edit_is_a_form_with_its_words_as_json_has_them(openai_sim: Simulator) -> None:
-    wanted = replace(order(edit(build_upload(png((64, 64)), "image"), n=1)), partials=1)
+    wanted_spec = replace(order(edit(build_upload(png((64, 64)), "image"), n=1)), partials=1)
 
     async with backend(openai_sim.base_url) as made:
-        reply = await made.generate(wanted, Previews())
+        reply = await made.generate(wanted_spec, Previews())
 
     assert isinstance(reply.outcome, Generation), reply.outcome
     (received,) = openai_sim.requests
@@ -87,10 +90,10 @@ async def test_a_streamed_edit_is_a_form_with_its_words_as_json_has_them(openai_
 
 
 async def test_links_that_are_relayed_go_as_json(openai_sim: Simulator) -> None:
-    wanted = edit(linked("https://pictures.test/a.png"), mask=linked("https://pictures.test/m.png", "mask"))
+    wanted_spec = edit(linked("https://pictures.test/a.png"), mask=linked("https://pictures.test/m.png", "mask"))
     async with backend(openai_sim.base_url, relays_links=True) as made:
         assert made.accepts_links
-        assert isinstance(await call(made, order(wanted)), Generation)
+        assert isinstance(await call(made, order(wanted_spec)), Generation)
     fields = openai_sim.requests[0].fields
     assert fields["images"] == [{"image_url": "https://pictures.test/a.png"}]
     assert fields["mask"] == {"image_url": "https://pictures.test/m.png"}
@@ -99,7 +102,7 @@ async def test_links_that_are_relayed_go_as_json(openai_sim: Simulator) -> None:
 async def test_a_reply_beyond_its_limit_is_not_read_to_the_end(openai_sim: Simulator) -> None:
     openai_sim.defaults = Defaults(image_bytes=500_000)
     async with backend(openai_sim.base_url, max_reply_bytes=100_000) as made:
-        assert await kind_of(made) is FailureKind.BROKEN_REPLY
+        assert await failure_kind(made) is FailureKind.BROKEN_REPLY
 
 
 async def test_a_full_pool_is_said_at_once_and_empties_again(openai_sim: Simulator) -> None:
@@ -107,7 +110,7 @@ async def test_a_full_pool_is_said_at_once_and_empties_again(openai_sim: Simulat
     async with backend(openai_sim.base_url, max_concurrent_calls=1, pool_seconds=0.05) as made:
         first = asyncio.create_task(call(made, order()))
         await asyncio.to_thread(openai_sim.await_in_flight, 1)
-        assert await kind_of(made) is FailureKind.BUSY
+        assert await failure_kind(made) is FailureKind.BUSY
         openai_sim.release()
         assert isinstance(await first, Generation)
         assert isinstance(await call(made, order()), Generation)
@@ -171,7 +174,7 @@ async def test_a_proxy_is_used_and_its_refusal_is_not_a_sent_call(openai_sim: Si
 
 async def test_a_proxy_that_is_away(openai_sim: Simulator) -> None:
     async with backend(openai_sim.base_url, proxy="http://127.0.0.1:9") as made:
-        assert await kind_of(made) is FailureKind.UNREACHABLE
+        assert await failure_kind(made) is FailureKind.UNREACHABLE
 
 
 async def test_certificates_are_checked_against_the_given_authority(tmp_path: Path) -> None:
@@ -191,6 +194,6 @@ async def test_certificates_are_checked_against_the_given_authority(tmp_path: Pa
     async with server:
         address = f"https://localhost:{server.sockets[0].getsockname()[1]}/v1"
         async with backend(address, ca_file=str(tmp_path / "ca.pem")) as trusting:
-            assert await kind_of(trusting) is FailureKind.SERVER_ERROR
+            assert await failure_kind(trusting) is FailureKind.SERVER_ERROR
         async with backend(address) as doubting:
-            assert await kind_of(doubting) is FailureKind.UNREACHABLE
+            assert await failure_kind(doubting) is FailureKind.UNREACHABLE

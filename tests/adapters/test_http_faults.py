@@ -1,4 +1,4 @@
-"""What the one HTTP client makes of networks, proxies and vendors that misbehave: sent or not, and never twice."""
+"""Networks, proxies and vendors that misbehave, and the HTTP client: a call is sent or not, and never twice."""
 
 import asyncio
 import ssl
@@ -48,7 +48,7 @@ def head(*lines: str, status: str = "200 OK") -> bytes:
     return "\r\n".join((f"HTTP/1.1 {status}", *lines, "", "")).encode()
 
 
-async def bought(base_url: str, order: UpstreamRequest = GENERATION, **more: object) -> CallOutcome:
+async def generate(base_url: str, order: UpstreamRequest = GENERATION, **more: object) -> CallOutcome:
     settings = HttpBackendSettings(**{"base_url": base_url, "api_key": "sk-operator"} | more)  # type: ignore[arg-type]
     made = HttpBackend(settings, OpenAIDialect())
     try:
@@ -57,7 +57,7 @@ async def bought(base_url: str, order: UpstreamRequest = GENERATION, **more: obj
         await made.close()
 
 
-def kind_of(outcome: CallOutcome) -> FailureKind:
+def failure_kind(outcome: CallOutcome) -> FailureKind:
     assert isinstance(outcome, Failure), outcome
     return outcome.kind
 
@@ -80,7 +80,7 @@ def kind_of(outcome: CallOutcome) -> FailureKind:
 )
 async def test_a_reply_is_read_however_it_is_framed(answer: bytes) -> None:
     async with vendor_host(reply_after_request(answer)) as host:
-        assert isinstance(await bought(f"http://{host}"), Generation)
+        assert isinstance(await generate(f"http://{host}"), Generation)
 
 
 @pytest.mark.parametrize(
@@ -110,24 +110,24 @@ async def test_a_reply_is_read_however_it_is_framed(answer: bytes) -> None:
 )
 async def test_a_reply_that_is_none_may_be_billed(answer: bytes) -> None:
     async with vendor_host(reply_after_request(answer)) as host:
-        assert kind_of(await bought(f"http://{host}")) is FailureKind.BROKEN_REPLY
+        assert failure_kind(await generate(f"http://{host}")) is FailureKind.BROKEN_REPLY
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "200 OK", "500 Oh", "503 Busy"])
 @pytest.mark.parametrize("media_type", ["application/json", "text/event-stream"])
 def test_replies_without_a_body_end_every_time(status: str, media_type: str) -> None:
     """In a thread, because what does not end never lets go of its loop."""
-    found: list[CallOutcome] = []
+    outcomes: list[CallOutcome] = []
 
     async def ask() -> None:
         empty = head("content-length: 0", f"content-type: {media_type}", status=status)
         async with vendor_host(reply_after_request(empty)) as host:
-            found.extend([await bought(f"http://{host}") for _ in range(3)])
+            outcomes.extend([await generate(f"http://{host}") for _ in range(3)])
 
     asking = threading.Thread(target=asyncio.run, args=(ask(),), daemon=True)
     asking.start()
     asking.join(30)
-    assert [isinstance(outcome, Failure) for outcome in found] == [True] * 3
+    assert [isinstance(outcome, Failure) for outcome in outcomes] == [True] * 3
 
 
 @pytest.mark.parametrize("framing", ["connection: close", "transfer-encoding: chunked"])
@@ -140,14 +140,14 @@ async def test_a_reply_of_no_announced_length_is_not_read_beyond_its_limit(frami
             await writer.drain()
 
     async with vendor_host(pour) as host:
-        outcome = await bought(f"http://{host}", max_reply_bytes=100_000)
+        outcome = await generate(f"http://{host}", max_reply_bytes=100_000)
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.message) == (FailureKind.BROKEN_REPLY, "The backend's reply is too large.")
 
 
 async def test_a_vendor_that_does_not_take_a_form_is_given_up_in_time() -> None:
     async with vendor_host(never_read) as host:
-        assert await bought(f"http://{host}", BIG, write_seconds=0.2) == TIMED_OUT
+        assert await generate(f"http://{host}", BIG, write_seconds=0.2) == TIMED_OUT
 
 
 async def test_nor_when_the_form_goes_out_over_tls(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ async def test_nor_when_the_form_goes_out_over_tls(tmp_path: Path) -> None:
     trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(trust)
     async with vendor_host(never_read, trust) as host:
-        outcome = await bought(f"https://{host}", BIG, write_seconds=0.2, ca_file=str(tmp_path / "ca.pem"))
+        outcome = await generate(f"https://{host}", BIG, write_seconds=0.2, ca_file=str(tmp_path / "ca.pem"))
     assert outcome == TIMED_OUT
 
 
@@ -166,7 +166,7 @@ async def test_a_vendor_that_takes_everything_and_is_silent() -> None:
         await asyncio.Event().wait()
 
     async with vendor_host(keep) as host:
-        assert await bought(f"http://{host}", deadline_seconds=0.2) == TIMED_OUT
+        assert await generate(f"http://{host}", deadline_seconds=0.2) == TIMED_OUT
 
 
 async def test_a_refusal_is_heard_before_the_form_is_through() -> None:
@@ -178,7 +178,7 @@ async def test_a_refusal_is_heard_before_the_form_is_through() -> None:
             pass
 
     async with vendor_host(refuse) as host:
-        outcome = await bought(f"http://{host}", BIG)
+        outcome = await generate(f"http://{host}", BIG)
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.code) == (FailureKind.INVALID_REQUEST, "too_big")
 
@@ -194,7 +194,7 @@ async def test_a_redirect_is_not_followed_and_is_the_operators(status: str) -> N
         await writer.drain()
 
     async with vendor_host(redirect) as host:
-        outcome = await bought(f"http://{host}")
+        outcome = await generate(f"http://{host}")
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.permanent) == (FailureKind.SERVER_ERROR, True)
     assert len(asked) == 1
@@ -211,19 +211,19 @@ async def test_no_cookie_is_kept(openai_sim: Simulator) -> None:
 
 async def test_a_kept_connection_that_ends_is_not_tried_again() -> None:
     """The vendor answers one call and hangs up in the middle of the next, on the same connection."""
-    heard: list[str] = []
+    log_lines: list[str] = []
 
     async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await read_request(reader))
+        log_lines.append(await read_request(reader))
         writer.write(head(f"content-length: {len(REPLY)}") + REPLY)
-        heard.append(await read_request(reader))
+        log_lines.append(await read_request(reader))
 
     async with vendor_host(once) as host:
         made = HttpBackend(HttpBackendSettings(base_url=f"http://{host}", api_key="sk-operator"), OpenAIDialect())
         assert isinstance(await call(made, GENERATION), Generation)
-        assert kind_of(await call(made, GENERATION)) is FailureKind.BROKEN_REPLY
+        assert failure_kind(await call(made, GENERATION)) is FailureKind.BROKEN_REPLY
         await made.close()
-    assert len(heard) == 2
+    assert len(log_lines) == 2
 
 
 @asynccontextmanager
@@ -244,18 +244,18 @@ async def closed_port() -> AsyncIterator[str]:
 )
 async def test_a_handshake_that_fails_was_no_call(say: Behavior, failure: Failure) -> None:
     async with vendor_host(say) as host:
-        assert await bought(f"https://{host}", connect_seconds=0.2) == failure
+        assert await generate(f"https://{host}", connect_seconds=0.2) == failure
 
 
 async def test_a_name_that_does_not_exist_or_a_port_that_is_closed() -> None:
-    assert await bought("http://vendor.invalid") == UNREACHABLE
+    assert await generate("http://vendor.invalid") == UNREACHABLE
     async with closed_port() as host:
-        assert await bought(f"http://{host}") == UNREACHABLE
+        assert await generate(f"http://{host}") == UNREACHABLE
 
 
 async def test_a_deadline_that_passes_before_anything_is_sent() -> None:
     async with vendor_host(never_read) as host:
-        assert await bought(f"https://{host}", deadline_seconds=0.2, connect_seconds=30) == UNREACHABLE
+        assert await generate(f"https://{host}", deadline_seconds=0.2, connect_seconds=30) == UNREACHABLE
 
 
 def refuses(status: str) -> Behavior:
@@ -276,22 +276,22 @@ def refuses(status: str) -> Behavior:
 )
 async def test_a_tunnel_that_fails_was_no_call(say: Behavior, failure: Failure) -> None:
     async with vendor_host(say) as proxy:
-        outcome = await bought("https://vendor.invalid/v1", proxy=f"http://{proxy}", connect_seconds=0.3)
+        outcome = await generate("https://vendor.invalid/v1", proxy=f"http://{proxy}", connect_seconds=0.3)
     assert outcome == failure
 
 
 async def test_a_tunnel_is_asked_for_with_the_password_in_the_proxys_address() -> None:
-    heard: list[str] = []
+    log_lines: list[str] = []
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await read_head(reader))
+        log_lines.append(await read_head(reader))
         writer.write(head("content-length: 0", status="407 No"))
 
     async with vendor_host(refuse) as proxy:
-        await bought("https://vendor.invalid/v1", proxy=f"http://user:pass@{proxy}")
-    assert heard[0].startswith("CONNECT vendor.invalid:443 HTTP/1.1\r\n")
-    assert "proxy-authorization: basic dxnlcjpwyxnz" in heard[0].lower()
-    assert "sk-operator" not in heard[0]
+        await generate("https://vendor.invalid/v1", proxy=f"http://user:pass@{proxy}")
+    assert log_lines[0].startswith("CONNECT vendor.invalid:443 HTTP/1.1\r\n")
+    assert "proxy-authorization: basic dxnlcjpwyxnz" in log_lines[0].lower()
+    assert "sk-operator" not in log_lines[0]
 
 
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
@@ -317,7 +317,7 @@ async def test_the_environment_names_a_proxy(
     async with vendor_host(reply_after_request(head(f"content-length: {len(REPLY)}") + REPLY)) as proxy:
         for name, value in environment.items():
             monkeypatch.setenv(name, value.format(proxy))
-        assert isinstance(await bought(openai_sim.base_url), Generation)
+        assert isinstance(await generate(openai_sim.base_url), Generation)
     assert len(openai_sim.requests) == (0 if is_used else 1)
 
 
@@ -329,9 +329,9 @@ async def test_the_environment_names_a_proxy(
     ],
 )
 def test_what_cannot_be_used_stops_the_start(settings: dict[str, str], words: str) -> None:
-    given = {"base_url": "https://vendor.test/v1", "api_key": "sk-operator"} | settings
+    fields = {"base_url": "https://vendor.test/v1", "api_key": "sk-operator"} | settings
     with pytest.raises(ValueError, match=words) as caught:
-        HttpBackend(HttpBackendSettings(**given), OpenAIDialect())  # type: ignore[arg-type]
+        HttpBackend(HttpBackendSettings(**fields), OpenAIDialect())  # type: ignore[arg-type]
     assert "secret" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a vendor for nothing, to find out whether it is back."""
+"""The free request that shows whether a vendor is back."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ async def backend(base_url: str, seconds: float = 10) -> AsyncIterator[HttpBacke
         await made.close()
 
 
-async def found(say: Behavior, seconds: float = 10) -> FailureKind | None:
+async def probe_kind(say: Behavior, seconds: float = 10) -> FailureKind | None:
     async with vendor_host(say) as host, backend(f"http://{host}/v1", seconds) as made:
         failure = await made.probe()
     return failure.kind if failure else None
@@ -47,7 +47,7 @@ async def test_the_list_of_models_is_asked_for_with_the_accounts_key() -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
         await writer.drain()
 
-    assert await found(say) is None
+    assert await probe_kind(say) is None
     (head,) = asked
     assert head.startswith("GET /v1/models HTTP/1.1\r\n")
     assert "authorization: bearer sk-operator\r\n" in head.lower()
@@ -70,7 +70,7 @@ async def test_the_vendor_takes_it(openai_sim: Simulator) -> None:
     ],
 )
 async def test_what_is_wrong_is_said(status: str, body: bytes, kind: FailureKind) -> None:
-    assert await found(says(status, body)) is kind
+    assert await probe_kind(says(status, body)) is kind
 
 
 async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -87,8 +87,8 @@ async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
 
 
 async def test_what_breaks_on_the_way_was_not_reached() -> None:
-    assert await found(cut) is FailureKind.UNREACHABLE
-    assert await found(silent, 0.05) is FailureKind.UNREACHABLE
+    assert await probe_kind(cut) is FailureKind.UNREACHABLE
+    assert await probe_kind(silent, 0.05) is FailureKind.UNREACHABLE
     async with backend("http://127.0.0.1:9/v1") as made:
         failure = await made.probe()
     assert failure

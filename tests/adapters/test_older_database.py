@@ -53,20 +53,20 @@ async def url(request: pytest.FixtureRequest, old_database: NewDatabase) -> str:
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    """The same, brought up to date."""
+    """A recorded database, migrated."""
     assert await migrate(url) == "0001"
     assert await read_revision(url) == HEAD
-    found = Database(url)
-    yield found
-    await found.close()
+    migrated = Database(url)
+    yield migrated
+    await migrated.close()
 
 
 async def sources(database: Database) -> Counter[str]:
-    """What the entries say, and what usage says: the same."""
-    books = SqlLedger(database)
-    listed = Counter([entry.cache async for entry in books.entries(EVER)])
+    """Return the sums of the entries and those of usage, which must be equal."""
+    sql_ledger = SqlLedger(database)
+    listed = Counter([entry.cache async for entry in sql_ledger.entries(EVER)])
     summed = {
-        row.group[0]: row.entries for row in await books.usage(UsageQuery(entry_filter=EVER, group_by=("cache",)))
+        row.group[0]: row.entries for row in await sql_ledger.usage(UsageQuery(entry_filter=EVER, group_by=("cache",)))
     }
     assert listed == summed
     return listed
@@ -84,7 +84,7 @@ async def test_money_and_keys_are_as_they_were(database: Database) -> None:
 
 
 async def test_an_older_gateway_goes_on_beside_a_newer_one(database: Database) -> None:
-    """It names the columns that it knows, in what it writes and in what it reads."""
+    """An older gateway names its columns when it writes and when it reads."""
     await SqlLedger(database).write([booked("new", cache="bypass"), booked("newer", cache="miss")])
     for _ in range(2):
         await database.transaction(lambda connection: connection.execute(OLD_INSERT))

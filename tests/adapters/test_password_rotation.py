@@ -49,7 +49,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 async def crowd(ledger: RedisQuotaStore, heads: int) -> None:
-    """So many calls at a time, for which connections are made as far as there are not enough."""
+    """Run that number of calls at a time. Each opens a connection if none is free."""
     async with asyncio.TaskGroup() as group:
         for _ in range(heads):
             group.create_task(ledger.register_teams([]))

@@ -1,4 +1,4 @@
-"""A real PgBouncer between gateway and PostgreSQL: found, told once, and nothing of a session relied on."""
+"""A real PgBouncer between gateway and PostgreSQL: detected, reported once, and nothing of a session relied on."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,13 +31,15 @@ async def limits(connection: AsyncConnection) -> list[object]:
 
 async def work(database: Database, names: str) -> None:
     """More at once than the pooler has sessions."""
-    books = SqlLedger(database)
-    every = [books.write([booked(f"{name}1"), booked(f"{name}2")]) for name in names]
-    await asyncio.gather(*every, *(books.usage(UsageQuery(entry_filter=EVER, group_by=("team",))) for _ in range(60)))
+    sql_ledger = SqlLedger(database)
+    every = [sql_ledger.write([booked(f"{name}1"), booked(f"{name}2")]) for name in names]
+    await asyncio.gather(
+        *every, *(sql_ledger.usage(UsageQuery(entry_filter=EVER, group_by=("team",))) for _ in range(60))
+    )
 
 
 @pytest.mark.parametrize(("kind", "times"), [("postgresql", 0), ("pgbouncer", 1)])
-async def test_a_pooler_is_found_and_told_once(new_database: NewDatabase, kind: str, times: int) -> None:
+async def test_a_pooler_is_detected_and_reported_once(new_database: NewDatabase, kind: str, times: int) -> None:
     recorder = Recorder()
     database = Database(await asyncio.to_thread(new_database, kind), observe=recorder)
 

@@ -26,9 +26,9 @@ KEY = "igw:{search}:flight:f1"
 
 @asynccontextmanager
 async def flights_at(
-    url: str, patience: float = LONG_TIMEOUT_SECONDS, memory: float = 600.0
+    url: str, timeout_seconds: float = LONG_TIMEOUT_SECONDS, memory: float = 600.0
 ) -> AsyncIterator[RedisFlights]:
-    flights = RedisFlights(url, lease_seconds=30, lost_seconds=memory, timeout_seconds=patience)
+    flights = RedisFlights(url, lease_seconds=30, lost_seconds=memory, timeout_seconds=timeout_seconds)
     try:
         yield flights
     finally:
@@ -102,7 +102,7 @@ def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_pa
 
 async def test_what_is_handed_over_has_a_bound_and_goes_by_itself(client: Client, redis_url: str) -> None:
     async with flights_at(redis_url) as flights:
-        flights.handover_bytes_left = sum(len(each.base64) for each in RESULT.generation.images)
+        flights.handover_bytes_left = sum(len(image.base64) for image in RESULT.generation.images)
         for name in ("f1", "f2"):
             await flights.release("search", name, "one")
             await flights.acquire("search", name, "one")
@@ -114,12 +114,12 @@ async def test_what_is_handed_over_has_a_bound_and_goes_by_itself(client: Client
 
 
 async def test_a_server_that_was_killed_remembers_what_was_sent(tmp_path: Path) -> None:
-    for seat in (Role.LEADER, Role.FOLLOWER):
+    for expected_role in (Role.LEADER, Role.FOLLOWER):
         with run_valkey(tmp_path) as url:
             async with flights_at(url) as flights:
-                assert (await flights.acquire("search", "f1", seat.value)).role is seat
-                if seat is Role.LEADER:
-                    await flights.mark_sent("search", "f1", seat.value)
+                assert (await flights.acquire("search", "f1", expected_role.value)).role is expected_role
+                if expected_role is Role.LEADER:
+                    await flights.mark_sent("search", "f1", expected_role.value)
 
 
 async def test_every_flight_goes_by_itself(redis_url: str, client: Client) -> None:
@@ -141,15 +141,15 @@ async def test_every_flight_goes_by_itself(redis_url: str, client: Client) -> No
 async def test_every_verb_is_one_round_trip(tmp_path: Path) -> None:
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
         async with flights_at(url) as flights:
-            for turn in range(2):
+            for attempt in range(2):
                 for verb in every_verb(flights)[:-1]:
                     await verb()
                 await flights.acquire("search", "f2", "one")
                 await flights.release("search", "f2", "one")
-                if not turn:
+                if not attempt:
                     admin.config_resetstat()
                     admin.delete(KEY)
-            calls = {name: told["calls"] for name, told in admin.info("commandstats").items() if "eval" in name}
+            calls = {name: stats["calls"] for name, stats in admin.info("commandstats").items() if "eval" in name}
     assert calls == {"cmdstat_evalsha": 6}
 
 
@@ -160,22 +160,22 @@ async def test_a_server_that_forgot_the_scripts_is_told_them_again(redis_url: st
             assert (await flights.acquire("search", "f1", "one")).role is Role.LEADER
 
 
-@pytest.mark.parametrize("spelled", ["{", '{"kind":"tomorrow","message":""}', "[]"])
-async def test_a_failure_that_cannot_be_read_is_no_result(redis_url: str, client: Client, spelled: str) -> None:
+@pytest.mark.parametrize("encoded", ["{", '{"kind":"tomorrow","message":""}', "[]"])
+async def test_a_failure_that_cannot_be_read_is_no_result(redis_url: str, client: Client, encoded: str) -> None:
     async with flights_at(redis_url) as flights:
         await flights.acquire("search", "f1", "one")
         await flights.finish("search", "f1", "one", FAILED)
-        await client.execute_command("HSET", KEY, "failure", spelled)
+        await client.execute_command("HSET", KEY, "failure", encoded)
         with pytest.raises(StateUnavailable, match="cannot be read"):
             await flights.acquire("search", "f1", "two")
 
 
-@pytest.mark.parametrize("spelled", [b"igr", b"igr\x03" + bytes(40)])
-async def test_a_result_that_cannot_be_read_is_none(redis_url: str, client: Client, spelled: bytes) -> None:
+@pytest.mark.parametrize("encoded", [b"igr", b"igr\x03" + bytes(40)])
+async def test_a_result_that_cannot_be_read_is_none(redis_url: str, client: Client, encoded: bytes) -> None:
     async with flights_at(redis_url) as flights:
         await flights.acquire("search", "f1", "one")
         await flights.finish("search", "f1", "one", FlightResult(result=RESULT, shared_seconds=60, retry_seconds=0))
-        await client.execute_command("HSET", KEY, "result", spelled)
+        await client.execute_command("HSET", KEY, "result", encoded)
         with pytest.raises(StateUnavailable, match="cannot be read"):
             await flights.acquire("search", "f1", "two")
 
@@ -194,11 +194,11 @@ async def test_a_result_that_cannot_be_spelled_does_not_land(redis_url: str, cli
 
 
 async def test_a_failure_of_a_newer_replica_is_read_as_far_as_it_is_known(redis_url: str, client: Client) -> None:
-    spelled = '{"kind":"moderation_blocked","message":"No.","weather":"fine"}'
+    encoded = '{"kind":"moderation_blocked","message":"No.","weather":"fine"}'
     async with flights_at(redis_url) as flights:
         await flights.acquire("search", "f1", "one")
         await flights.finish("search", "f1", "one", FAILED)
-        await client.execute_command("HSET", KEY, "failure", spelled)
+        await client.execute_command("HSET", KEY, "failure", encoded)
         assert await flights.acquire("search", "f1", "two") == FlightStatus(role=Role.FINISHED, failure=BLOCKED)
 
 
@@ -212,13 +212,13 @@ async def test_something_else_under_the_key_is_unavailable(redis_url: str, clien
 
 async def test_a_leader_that_is_cancelled_while_it_boards_can_board_again(redis_url: str, client: Client) -> None:
     async with flights_at(redis_url) as flights:
-        for turn in range(20):
+        for attempt in range(20):
             await client.delete(KEY)
-            boarding = asyncio.create_task(flights.acquire("search", "f1", "one"))
-            for _ in range(turn):
+            acquiring = asyncio.create_task(flights.acquire("search", "f1", "one"))
+            for _ in range(attempt):
                 await asyncio.sleep(0)
-            boarding.cancel()
-            await asyncio.gather(boarding, return_exceptions=True)
+            acquiring.cancel()
+            await asyncio.gather(acquiring, return_exceptions=True)
             assert (await flights.acquire("search", "f1", "one")).role is Role.LEADER
 
 

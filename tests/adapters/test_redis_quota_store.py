@@ -33,8 +33,8 @@ plain = QuotaHarness(FakeStore(), "search", RedisQuotaStore("unix:///nowhere")) 
 
 
 @asynccontextmanager
-async def ledger_at(url: str, patience: float = TIMEOUT_SECONDS) -> AsyncIterator[RedisQuotaStore]:
-    ledger = RedisQuotaStore(url, timeout_seconds=patience)
+async def ledger_at(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> AsyncIterator[RedisQuotaStore]:
+    ledger = RedisQuotaStore(url, timeout_seconds=timeout_seconds)
     try:
         yield ledger
     finally:
@@ -70,7 +70,7 @@ def every_verb(ledger: QuotaStore, team: str = "search") -> list[Callable[[], Aw
 
 
 async def refused(call: Callable[[], Awaitable[object]]) -> None:
-    """It is said that the state does not answer. How soon is measured by `python -m tools.chaos`."""
+    """The error says that the state does not answer. `python -m tools.chaos` measures how soon."""
     with pytest.raises(StateUnavailable, match="does not answer"):
         await call()
 
@@ -119,11 +119,11 @@ async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
             for team in teams:
                 await patient.extend(team, [plain.claim(hold_id=team)])
         async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
-            for turn in range(40):
+            for attempt in range(40):
                 calls = [asyncio.create_task(ledger.snapshot(team)) for team in teams]
-                for _ in range(turn):
+                for _ in range(attempt):
                     await asyncio.sleep(0)
-                for call in calls[:: 1 + turn % 3]:
+                for call in calls[:: 1 + attempt % 3]:
                     call.cancel()
                 answers = await asyncio.gather(*calls, return_exceptions=True)
                 for team, answer in zip(teams, answers, strict=True):
@@ -145,7 +145,7 @@ async def test_counters_of_a_server_that_was_restarted_are_rebuilt_before_anybod
                 await ledger.hold("search", [plain.claim()], [DAILY], state=SENT)
             with pytest.raises(CountersLost):
                 await ledger.limit_status("search", [DAILY])
-            assert [each.outbox_id for each in await ledger.read_outbox("search", 9)] == [posted.outbox_id]
+            assert [entry.outbox_id for entry in await ledger.read_outbox("search", 9)] == [posted.outbox_id]
             assert not await ledger.rebuild("search", stale, replace(NOTHING, at=stale.at), ())
             assert await stage.rebuild({TEAM: 8 * CENT})
             assert await stage.used() == 28 * CENT
@@ -192,7 +192,7 @@ async def test_a_full_server_holds_nothing_new_and_ends_what_was_begun(own_url: 
         assert await ledger.acquire_leadership("one", 60)
         assert await stage.rebuild({TEAM: 60 * CENT})
         waiting = await ledger.read_outbox("search", 10)
-        assert await ledger.acknowledge("search", [each.outbox_id for each in waiting]) == 3
+        assert await ledger.acknowledge("search", [entry.outbox_id for entry in waiting]) == 3
         await set_on_all(own_url, "maxmemory", "0")
         await ledger.hold("search", [stage.claim()], [], state=SENT)
         await brief.close()
@@ -231,11 +231,11 @@ async def test_a_hold_and_its_post_are_two_round_trips(tmp_path: Path) -> None:
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url, decode_responses=True) as admin:
         async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
             assert await replace(plain, ledger=ledger).rebuild()
-            for turn in range(2):
+            for attempt in range(2):
                 claim = plain.claim(quote=CENT)
                 await ledger.hold("search", [claim], [DAILY], state=SENT)
                 await ledger.post(claim.entry)
-                if not turn:
+                if not attempt:
                     admin.config_resetstat()
             calls = {name: told["calls"] for name, told in admin.info("commandstats").items() if "eval" in name}
     assert calls == {"cmdstat_evalsha": 2}
@@ -250,9 +250,9 @@ async def test_nothing_that_counts_money_can_be_evicted(redis_url: str) -> None:
             await stage.ledger.hold(stage.team, [claim], [DAILY], state=SENT)
         await stage.ledger.post(over.entry)
         start = f"igw:{{{stage.team}}}:"
-        kept = {key.decode().removeprefix(start): await client.pttl(key) async for key in client.scan_iter(f"{start}*")}
-    assert 3_590_000 < kept.pop(f"hold:{over.hold_id}") <= 3_600_000
-    assert kept == dict.fromkeys(["state", "holds", "outbox", f"hold:{held.hold_id}"], -1)
+        ttls = {key.decode().removeprefix(start): await client.pttl(key) async for key in client.scan_iter(f"{start}*")}
+    assert 3_590_000 < ttls.pop(f"hold:{over.hold_id}") <= 3_600_000
+    assert ttls == dict.fromkeys(["state", "holds", "outbox", f"hold:{held.hold_id}"], -1)
 
 
 FIRST_FORM = {  # as the first version wrote a hold of 20 cents
@@ -330,8 +330,8 @@ async def test_a_hold_of_one_quote_is_kept_as_the_first_version_kept_it(redis_ur
         first_form = {name.encode() for name in (*FIRST_FORM, "held_at")}
         assert {*await client.hkeys(start + plainly.hold_id)} == first_form
         assert {*await client.hkeys(start + by_tier.hold_id)} == {*first_form, b"quotes"}
-        kept = await client.execute_command("HGET", start + by_tier.hold_id, "quotes")
-        assert kept.split() == [b"200000000"] * 3 + [b"10000000"]
+        ttls = await client.execute_command("HGET", start + by_tier.hold_id, "quotes")
+        assert ttls.split() == [b"200000000"] * 3 + [b"10000000"]
 
 
 async def test_old_windows_are_dropped_once_a_day(redis_url: str) -> None:
@@ -361,8 +361,8 @@ async def test_a_rebuild_leaves_other_windows_alone(redis_url: str) -> None:
         await stage.ledger.extend(stage.team, [replace(lost, entry=replace(lost.entry, held_at=SECOND))])
         for _ in range(2):
             assert await stage.rebuild()
-        found = await client.hmget(f"igw:{{{stage.team}}}:state", ["day:0:team", "month:197001:team", "open:team"])
-        assert [int(each or 0) for each in found] == [20 * CENT, 20 * CENT, 1]
+        counters = await client.hmget(f"igw:{{{stage.team}}}:state", ["day:0:team", "month:197001:team", "open:team"])
+        assert [int(entry or 0) for entry in counters] == [20 * CENT, 20 * CENT, 1]
         assert await stage.used() == 0
 
 

@@ -38,9 +38,11 @@ class Clock:
 
 @asynccontextmanager
 async def results_at(
-    url: str, patience: float = LONG_TIMEOUT_SECONDS, clock: Clock | None = None, most_bytes: int = MAX_BYTES
+    url: str, timeout_seconds: float = LONG_TIMEOUT_SECONDS, clock: Clock | None = None, max_bytes: int = MAX_BYTES
 ) -> AsyncIterator[RedisResultStore]:
-    results = RedisResultStore(url, max_bytes=most_bytes, timeout_seconds=patience, monotonic=clock or time.monotonic)
+    results = RedisResultStore(
+        url, max_bytes=max_bytes, timeout_seconds=timeout_seconds, monotonic=clock or time.monotonic
+    )
     try:
         yield results
     finally:
@@ -57,7 +59,7 @@ async def client_at(url: str) -> AsyncIterator[Client]:
 
 
 async def timed(call: Callable[[], Awaitable[object]], comes_to: object) -> float:
-    """How many quiet seconds it took to come to that."""
+    """Return the quiet seconds of a call with that result."""
     began = quiet_seconds()
     assert await call() == comes_to
     return quiet_seconds() - began
@@ -65,30 +67,30 @@ async def timed(call: Callable[[], Awaitable[object]], comes_to: object) -> floa
 
 @pytest.mark.parametrize("warm", [True, False])
 def test_a_server_that_hangs_costs_little_and_then_nothing(tmp_path: Path, warm: bool) -> None:
-    clock, kept = Clock(), build_result()
+    clock, stored = Clock(), build_result()
 
     async def scenario(url: str) -> None:
         async with results_at(url, TIMEOUT_SECONDS, clock) as results:
             if warm:
-                assert await results.put("search", "r1", kept, 60)
+                assert await results.put("search", "r1", stored, 60)
             first, skipped = [], []
             with frozen_server(tmp_path):
-                for call, comes_to in ((lambda: results.get("search", "r1"), None), (put(results, kept), False)) * 5:
+                for call, comes_to in ((lambda: results.get("search", "r1"), None), (put(results, stored), False)) * 5:
                     first.append(await timed(call, comes_to))
                     skipped += [await timed(call, comes_to) for _ in range(20)]
                     clock.now += COOLDOWN_SECONDS
             assert TIMEOUT_SECONDS <= min(first) <= max(first) < SOON_SECONDS
             assert set(skipped) == {0}
         async with results_at(url, LONG_TIMEOUT_SECONDS, clock) as results:
-            assert await results.put("search", "r1", kept, 60)
-            assert await results.get("search", "r1") == kept
+            assert await results.put("search", "r1", stored, 60)
+            assert await results.get("search", "r1") == stored
 
     with run_valkey(tmp_path) as url:
         run_quietly(scenario(url))
 
 
-def put(results: RedisResultStore, kept: Result) -> Callable[[], Awaitable[bool]]:
-    return lambda: results.put("search", "r1", kept, 60)
+def put(results: RedisResultStore, stored: Result) -> Callable[[], Awaitable[bool]]:
+    return lambda: results.put("search", "r1", stored, 60)
 
 
 def test_a_crowd_in_front_of_a_server_that_hangs_is_not_held_up_longer(tmp_path: Path) -> None:
@@ -104,18 +106,18 @@ def test_a_crowd_in_front_of_a_server_that_hangs_is_not_held_up_longer(tmp_path:
 
 
 async def test_a_server_that_came_back_is_found_by_one_who_asks_for_all(tmp_path: Path) -> None:
-    clock, kept = Clock(), build_result()
+    clock, stored = Clock(), build_result()
     async with results_at(f"unix://{tmp_path}/valkey.sock", LONG_TIMEOUT_SECONDS, clock) as results:
         assert await results.get("search", "r1") is None
         with run_valkey(tmp_path):
-            assert not await results.put("search", "r1", kept, 60)
+            assert not await results.put("search", "r1", stored, 60)
             clock.now += COOLDOWN_SECONDS
-            assert await results.put("search", "r1", kept, 60)
-            assert await results.get("search", "r1") == kept
+            assert await results.put("search", "r1", stored, 60)
+            assert await results.get("search", "r1") == stored
         assert await results.get("search", "r1") is None
         clock.now += COOLDOWN_SECONDS
         with run_valkey(tmp_path):
-            assert await results.get("search", "r1") == kept
+            assert await results.get("search", "r1") == stored
 
 
 async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
@@ -124,11 +126,11 @@ async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
         async with results_at(url) as results:
             for number in range(30):
                 await results.put("search", f"r{number}", build_result(cost=number), 60)
-            for turn in range(40):
+            for attempt in range(40):
                 calls = [asyncio.create_task(results.get("search", f"r{number}")) for number in range(30)]
-                for _ in range(turn):
+                for _ in range(attempt):
                     await asyncio.sleep(0)
-                for call in calls[:: 1 + turn % 3]:
+                for call in calls[:: 1 + attempt % 3]:
                     call.cancel()
                 for number, answer in enumerate(await asyncio.gather(*calls, return_exceptions=True)):
                     assert isinstance(answer, asyncio.CancelledError) or answer == build_result(cost=number)
@@ -156,20 +158,20 @@ async def test_a_purge_and_a_count_take_a_few_round_trips_for_hundreds_of_result
 
 
 async def test_a_server_that_is_full_or_read_only_keeps_nothing_and_is_asked_on(tmp_path: Path) -> None:
-    kept = build_result()
+    stored = build_result()
     with run_valkey(tmp_path) as url, redis.Redis.from_url(url) as admin:
         async with results_at(url, clock=Clock()) as results:
-            assert await results.put("search", "r1", kept, 60)
+            assert await results.put("search", "r1", stored, 60)
             admin.config_set("maxmemory-policy", "noeviction")
             admin.config_set("maxmemory", "1")
-            assert not await results.put("search", "r2", kept, 60)
-            assert await results.get("search", "r1") == kept
+            assert not await results.put("search", "r2", stored, 60)
+            assert await results.get("search", "r1") == stored
             admin.config_set("maxmemory", "0")
             admin.execute_command("REPLICAOF", "127.0.0.1", "9")
-            assert not await results.put("search", "r2", kept, 60)
+            assert not await results.put("search", "r2", stored, 60)
             assert await results.purge("search", None) is None
             admin.execute_command("REPLICAOF", "NO", "ONE")
-            assert await results.put("search", "r2", kept, 60)
+            assert await results.put("search", "r2", stored, 60)
 
 
 async def test_a_server_that_is_full_may_evict_results(tmp_path: Path) -> None:
@@ -227,17 +229,17 @@ async def test_a_result_lies_where_it_was_put(redis_url: str) -> None:
 
 
 async def test_what_is_larger_than_the_cap_is_neither_kept_nor_read(redis_url: str) -> None:
-    kept = build_result()
+    stored = build_result()
     async with results_at(redis_url) as results, client_at(redis_url) as client:
-        await results.put("search", "r1", kept, 60)
+        await results.put("search", "r1", stored, 60)
         size = await client.strlen(KEY)
-        async with results_at(redis_url, most_bytes=size) as just:
-            assert await just.get("search", "r1") == kept
-            assert await just.put("search", "r1", kept, 60)
-        async with results_at(redis_url, most_bytes=size - 1) as small:
+        async with results_at(redis_url, max_bytes=size) as just:
+            assert await just.get("search", "r1") == stored
+            assert await just.put("search", "r1", stored, 60)
+        async with results_at(redis_url, max_bytes=size - 1) as small:
             assert await small.get("search", "r1") is None
-            assert not await small.put("search", "r1", kept, 60)
-        assert await results.get("search", "r1") == kept
+            assert not await small.put("search", "r1", stored, 60)
+        assert await results.get("search", "r1") == stored
 
 
 @settings(max_examples=examples(80))
@@ -266,7 +268,7 @@ async def test_a_hit_and_a_miss_are_one_command_and_a_scan_never_blocks(tmp_path
             await results.get("search", "r1")
             await results.get("search", "r2")
             await results.purge("search", "painter")
-            calls = {name: told["calls"] for name, told in admin.info("commandstats").items()}
+            calls = {name: statistics["calls"] for name, statistics in admin.info("commandstats").items()}
     assert calls == {"cmdstat_config|resetstat": 1, "cmdstat_getrange": 3, "cmdstat_scan": 1}
 
 
@@ -284,8 +286,8 @@ async def test_a_cluster_of_which_a_node_hangs_serves_what_the_others_have(tmp_p
         async with results_at(url, TIMEOUT_SECONDS, clock) as results:
             await results.stats("search", None)
             with frozen_server(tmp_path / "node-0"):
-                found = []
+                problems = []
                 for name in names:
-                    found.append(await results.get("search", name) is not None)
+                    problems.append(await results.get("search", name) is not None)
                     clock.now += COOLDOWN_SECONDS
-            assert 0 < sum(found) < len(names)
+            assert 0 < sum(problems) < len(names)

@@ -1,4 +1,4 @@
-"""The real turnstile where a fake cannot follow: how long keys live, servers that hang, and what nobody can read."""
+"""Shared health on a real server, beyond a fake: lifetimes of keys, servers that hang, and unreadable replies."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,21 +17,21 @@ from tests.support.shared_health_stores import LONG_TIMEOUT_SECONDS
 
 SOON_SECONDS = TIMEOUT_SECONDS + 0.02
 KEY = "igw:turn:{alpha}:"
-PARTY = SlotRequest(name="t1", calls=2, images=8, lease_seconds=60)
+SLOT_REQUEST = SlotRequest(name="t1", calls=2, images=8, lease_seconds=60)
 CAPS = Caps(concurrent=4, requests_per_minute=10, images_per_minute=10)
-NEWS = HealthUpdate(
+UPDATE = HealthUpdate(
     change=BreakerChange(base_version=0, opening=SharedOpening(reason=FailureKind.OVERLOADED, seconds=30, openings=1)),
     blocked={"painter": 20, "sketcher": 40},
 )
 
 
 @asynccontextmanager
-async def turnstile_at(url: str, patience: float = LONG_TIMEOUT_SECONDS) -> AsyncIterator[RedisSharedHealth]:
-    turnstile = RedisSharedHealth(url, timeout_seconds=patience)
+async def store_at(url: str, timeout_seconds: float = LONG_TIMEOUT_SECONDS) -> AsyncIterator[RedisSharedHealth]:
+    store = RedisSharedHealth(url, timeout_seconds=timeout_seconds)
     try:
-        yield turnstile
+        yield store
     finally:
-        await turnstile.close()
+        await store.close()
 
 
 @pytest.fixture
@@ -57,31 +57,31 @@ async def lives(client: Client) -> dict[str, float]:
 
 
 async def test_every_key_goes_by_itself(redis_url: str, client: Client) -> None:
-    async with turnstile_at(redis_url) as turnstile:
-        told = await turnstile.sync("alpha", NEWS)
-        await turnstile.claim_probe("alpha", "t1", told.version)
-        await turnstile.acquire_slots("alpha", PARTY, CAPS)
-        found = await lives(client)
+    async with store_at(redis_url) as store:
+        health = await store.sync("alpha", UPDATE)
+        await store.claim_probe("alpha", "t1", health.version)
+        await store.acquire_slots("alpha", SLOT_REQUEST, CAPS)
+        lifetimes = await lives(client)
         bounds = {"health": 3630, "blocked": 40, "probe": 15, "calls": 60, "rates2": 60}
-        assert found.keys() == bounds.keys()
-        assert all(most - 10 < found[key] <= most for key, most in bounds.items()), found
+        assert lifetimes.keys() == bounds.keys()
+        assert all(most - 10 < lifetimes[key] <= most for key, most in bounds.items()), lifetimes
 
-        await turnstile.release_slots("alpha", [("t1", 2)])
+        await store.release_slots("alpha", [("t1", 2)])
         assert (await lives(client)).keys() == {"health", "blocked", "rates2"}
 
 
 async def test_what_is_over_is_dropped(redis_url: str, client: Client) -> None:
     await client.execute_command("HSET", f"{KEY}blocked", "gone", "1", "painter", "1")
-    async with turnstile_at(redis_url) as turnstile:
-        shared = await turnstile.sync("alpha", HealthUpdate(blocked={"painter": 20}))
+    async with store_at(redis_url) as store:
+        shared = await store.sync("alpha", HealthUpdate(blocked={"painter": 20}))
     assert list(shared.blocked) == ["painter"]
     assert await client.execute_command("HKEYS", f"{KEY}blocked") == [b"painter"]
 
 
 async def test_a_lease_that_is_shorter_than_others_does_not_end_them(redis_url: str, client: Client) -> None:
-    async with turnstile_at(redis_url) as turnstile:
-        await turnstile.acquire_slots("alpha", PARTY, Caps(concurrent=4))
-        await turnstile.acquire_slots(
+    async with store_at(redis_url) as store:
+        await store.acquire_slots("alpha", SLOT_REQUEST, Caps(concurrent=4))
+        await store.acquire_slots(
             "alpha", SlotRequest(name="t2", calls=1, images=1, lease_seconds=1), Caps(concurrent=4)
         )
     assert (await lives(client))["calls"] > 50
@@ -89,17 +89,17 @@ async def test_a_lease_that_is_shorter_than_others_does_not_end_them(redis_url: 
 
 async def test_a_reason_that_nobody_here_knows_is_not_guessed(redis_url: str, client: Client) -> None:
     await client.execute_command("HSET", f"{KEY}health", "version", "5", "reason", "solar_flare")
-    async with turnstile_at(redis_url) as turnstile:
+    async with store_at(redis_url) as store:
         with pytest.raises(StateUnavailable, match="cannot be read"):
-            await turnstile.sync("alpha", HealthUpdate())
+            await store.sync("alpha", HealthUpdate())
 
 
-def every_verb(turnstile: RedisSharedHealth) -> list[Callable[[], Awaitable[object]]]:
+def every_verb(store: RedisSharedHealth) -> list[Callable[[], Awaitable[object]]]:
     return [
-        lambda: turnstile.sync("alpha", NEWS),
-        lambda: turnstile.claim_probe("alpha", "t1", 0),
-        lambda: turnstile.acquire_slots("alpha", PARTY, CAPS),
-        lambda: turnstile.release_slots("alpha", [("t1", 2)]),
+        lambda: store.sync("alpha", UPDATE),
+        lambda: store.claim_probe("alpha", "t1", 0),
+        lambda: store.acquire_slots("alpha", SLOT_REQUEST, CAPS),
+        lambda: store.release_slots("alpha", [("t1", 2)]),
     ]
 
 
@@ -112,12 +112,12 @@ async def refused(call: Callable[[], Awaitable[object]]) -> float:
 
 def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(tmp_path: Path) -> None:
     async def scenario(url: str) -> None:
-        async with turnstile_at(url, TIMEOUT_SECONDS) as turnstile:
+        async with store_at(url, TIMEOUT_SECONDS) as store:
             with frozen_server(tmp_path):
-                seconds = [await refused(call) for call in every_verb(turnstile)]
+                seconds = [await refused(call) for call in every_verb(store)]
             assert max(seconds) < SOON_SECONDS
-        async with turnstile_at(url) as turnstile:
-            assert (await turnstile.sync("alpha", NEWS)).opening
+        async with store_at(url) as store:
+            assert (await store.sync("alpha", UPDATE)).opening
 
     with run_valkey(tmp_path) as url:
         run_quietly(scenario(url))

@@ -38,12 +38,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         admin.execute_command("ACL", "SETUSER", "app", "on", ">hush", "~igw:*", "+@all", "-@dangerous", "+info")
         admin.execute_command("ACL", "SETUSER", "default", "off")
         path = url.removeprefix("unix://")
-        right, other = (trust_of(authority, name) for name in ("127.0.0.1", "other.example"))
+        right, other = (trust_context(authority, name) for name in ("127.0.0.1", "other.example"))
         with tls_in_front(path, right) as port, tls_in_front(path, other) as misnamed:
             yield Store(port, misnamed, folder / "ca.pem")
 
 
-def trust_of(authority: trustme.CA, name: str) -> ssl.SSLContext:
+def trust_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
     trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(name).configure_cert(trust)
     return trust
@@ -51,7 +51,7 @@ def trust_of(authority: trustme.CA, name: str) -> ssl.SSLContext:
 
 def connected(ports: set[int]) -> bool:
     """Has this process a connection to one of them? The client does not wait until a refused one is closed."""
-    return any({*each.raddr[1:]} & ports for each in psutil.Process().net_connections("tcp"))
+    return any({*connection.raddr[1:]} & ports for connection in psutil.Process().net_connections("tcp"))
 
 
 CASES = {

@@ -52,7 +52,7 @@ async def test_fetches_a_picture(host: Host, body: bytes, media_type: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("given", "sent"),
+    ("url", "sent"),
     [
         ("/a%2Fb/%7ec?sig=%3d%2f+%7E&date=2026-11-21%20x", "/a%2Fb/%7ec?sig=%3d%2f+%7E&date=2026-11-21%20x"),
         ("/a b/ü?q=ü y", "/a%20b/%C3%BC?q=%C3%BC%20y"),
@@ -61,11 +61,11 @@ async def test_fetches_a_picture(host: Host, body: bytes, media_type: str) -> No
         ("", "/"),
     ],
 )
-async def test_an_address_is_asked_for_as_it_was_written(host: Host, given: str, sent: str) -> None:
-    """Who signed it may have signed its spelling."""
+async def test_an_address_is_asked_for_as_it_was_written(host: Host, url: str, sent: str) -> None:
+    """A signature may depend on the exact characters of a link."""
     host.says[sent] = reply(PNG)
     async with reader(host) as links:
-        assert (await links.fetch(to(host.link(given)))).content
+        assert (await links.fetch(to(host.link(url)))).content
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ async def test_follows_redirects(host: Host) -> None:
     async with reader(host, names) as links:
         assert (await links.fetch(to(host.link("/1")))).content
     assert names.questions == [NAME, NAME, "second.example", "second.example"]
-    assert [heard["host"] for heard in host.heard[2:]] == 2 * [f"second.example:{host.port}"]
+    assert [received["host"] for received in host.received[2:]] == 2 * [f"second.example:{host.port}"]
 
 
 async def test_too_many_redirects(host: Host) -> None:

@@ -33,7 +33,7 @@ async def test_says_only_what_is_needed(host: Host) -> None:
     async with reader(host) as links:
         await links.fetch(to(host.link("/a")))
         await links.fetch(to(host.link("/a")))
-    assert host.heard == 2 * [
+    assert host.received == 2 * [
         {
             "host": f"{NAME}:{host.port}",
             "accept": "image/png, image/jpeg, image/webp",
@@ -67,13 +67,13 @@ async def test_the_certificate_is_checked_against_the_name(host: Host) -> None:
     assert isinstance(wrong, UnreachableLink)
     assert wrong.code == "failed_to_download_image"
     assert host.asked_for == [NAME, "other.example", "second.example"]
-    assert len(host.heard) == 2
+    assert len(host.received) == 2
 
 
 async def test_an_unknown_authority_is_refused(host: Host) -> None:
     async with reader(host, ca_file=None) as links:
         assert isinstance(await refusal(links, host.link("/a")), UnreachableLink)
-    assert host.heard == []
+    assert host.received == []
 
 
 async def test_an_address_in_place_of_a_name(host: Host) -> None:
@@ -178,7 +178,7 @@ async def test_hosts_that_nobody_is_asked_about(host: Host, name: str) -> None:
     ],
 )
 async def test_every_address_of_a_host_must_be_permitted(host: Host, answer: list[str]) -> None:
-    """And the answer is the same as for a host that does not exist: nothing inside is told."""
+    """The answer is that of a host that does not exist, so that names inside stay secret."""
     async with reader(host, Names({NAME: [answer]})) as links:
         error = await refusal(links, host.link("/a"))
     assert error.message == NOWHERE
@@ -223,9 +223,9 @@ async def test_an_operator_may_open_localhost(host: Host) -> None:
 
 
 async def test_the_system_names_each_address_once() -> None:
-    found = await resolve_by_system("localhost", 443)
-    assert set(found) <= {"127.0.0.1", "::1"}
-    assert len(set(found)) == len(found) > 0
+    addresses = await resolve_by_system("localhost", 443)
+    assert set(addresses) <= {"127.0.0.1", "::1"}
+    assert len(set(addresses)) == len(addresses) > 0
 
 
 async def test_a_second_answer_is_never_asked_for(host: Host) -> None:

@@ -1,4 +1,4 @@
-"""What only a real database can show: migrations, several processes, crashes and outages."""
+"""A real database: migrations, several processes, crashes and outages."""
 
 import asyncio
 import sqlite3
@@ -63,9 +63,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def database(kind: str, new_database: NewDatabase) -> AsyncIterator[Database]:
-    found = Database(await asyncio.to_thread(new_database, kind))
-    yield found
-    await found.close()
+    opened = Database(await asyncio.to_thread(new_database, kind))
+    yield opened
+    await opened.close()
 
 
 async def test_the_tables_are_those_that_the_code_knows(database: Database, kind: str) -> None:
@@ -153,8 +153,8 @@ async def test_tables_that_are_not_ours_are_left_alone(kind: str, empty_database
     with pytest.raises(SchemaError, match=r"could not be brought up to date .*already exists") as refused:
         await migrate(url)
     assert "\n" not in str(refused.value)
-    found = await database.transaction(lambda connection: connection.run_sync(tables_in))
-    assert found == {"keys"}
+    opened = await database.transaction(lambda connection: connection.run_sync(tables_in))
+    assert opened == {"keys"}
     await database.close()
 
 
@@ -191,10 +191,10 @@ async def test_an_address_that_cannot_be_used_is_refused_in_one_line(url: str, s
 async def test_where_nobody_answers_the_message_says_so_without_the_password(scheme: str) -> None:
     url = f"{scheme}://user:geheim@localhost:1/db?sslmode=disable"
     for verb in (migrate, read_revision):
-        with pytest.raises(LedgerUnavailable) as told:
+        with pytest.raises(LedgerUnavailable) as failure:
             await verb(url)
-        assert told.value.message.startswith("The PostgreSQL at localhost does not answer (")
-        assert not any(secret in told.value.message for secret in ("geheim", "\n"))
+        assert failure.value.message.startswith("The PostgreSQL at localhost does not answer (")
+        assert not any(secret in failure.value.message for secret in ("geheim", "\n"))
 
 
 async def test_a_start_waits_for_a_server_that_comes(tmp_path: Path) -> None:
@@ -255,11 +255,11 @@ async def test_sqlite_is_set_up_to_survive_and_to_be_shared(empty_database: NewD
     database, path = Database(url), Path(url.removeprefix("sqlite:///"))
     await SqlLedger(database).write([booked("a")])
 
-    async def found(connection: AsyncConnection) -> list[object]:
+    async def opened(connection: AsyncConnection) -> list[object]:
         names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         return [await connection.scalar(text(f"PRAGMA {name}")) for name in names]
 
-    assert await database.transaction(found) == ["wal", 2, 1, 5000]
+    assert await database.transaction(opened) == ["wal", 2, 1, 5000]
     modes = {beside.name: stat.S_IMODE(beside.stat().st_mode) for beside in path.parent.iterdir()}
     assert modes == {"books.db": 0o600, "books.db-wal": 0o600, "books.db-shm": 0o600}
     await database.close()
@@ -301,25 +301,25 @@ def test_processes_write_to_one_database_at_once(kind: str, new_database: NewDat
 
 async def count(url: str) -> int:
     database = Database(url)
-    found = len([entry async for entry in SqlLedger(database).entries(EVER)])
+    opened = len([entry async for entry in SqlLedger(database).entries(EVER)])
     await database.close()
-    return found
+    return opened
 
 
 def test_what_was_written_survives_the_writer(kind: str, new_database: NewDatabase) -> None:
     url = new_database(kind)
     with started(WRITE, url, "a", "100000") as writer:
         assert writer.stdout
-        said = [int(writer.stdout.readline()) for _ in range(30)]
+        numbers = [int(writer.stdout.readline()) for _ in range(30)]
         writer.kill()
-        said += [int(line) for line in writer.stdout if line.endswith("\n")]
-    assert count_after_crash(url) >= 2 * len(said)
+        numbers += [int(line) for line in writer.stdout if line.endswith("\n")]
+    assert count_after_crash(url) >= 2 * len(numbers)
 
 
 def count_after_crash(url: str) -> int:
-    found = asyncio.run(count(url))
-    assert found % 2 == 0
-    return found
+    opened = asyncio.run(count(url))
+    assert opened % 2 == 0
+    return opened
 
 
 async def test_a_writer_waits_for_another(new_database: NewDatabase) -> None:
@@ -344,20 +344,20 @@ async def test_a_writer_waits_for_another(new_database: NewDatabase) -> None:
 
 
 async def test_a_caller_that_goes_away_leaves_the_connection_to_others(database: Database) -> None:
-    books = SqlLedger(database)
-    for turns in range(40):
-        callers = [asyncio.create_task(books.write([booked(f"h{turns}")])) for _ in range(MAX_CONNECTIONS)]
-        for _ in range(turns):
+    sql_ledger = SqlLedger(database)
+    for number in range(40):
+        callers = [asyncio.create_task(sql_ledger.write([booked(f"h{number}")])) for _ in range(MAX_CONNECTIONS)]
+        for _ in range(number):
             await asyncio.sleep(0)
         for caller in callers:
             caller.cancel()
         await asyncio.wait(callers)
-    everyone = [books.usage(UsageQuery(entry_filter=EVER)) for _ in range(3 * MAX_CONNECTIONS)]
+    everyone = [sql_ledger.usage(UsageQuery(entry_filter=EVER)) for _ in range(3 * MAX_CONNECTIONS)]
     assert len({rows[0].entries for rows in await asyncio.gather(*everyone)}) <= MAX_CONNECTIONS
 
 
 async def test_a_gateway_has_one_id_for_all_replicas_and_starts(kind: str, new_database: NewDatabase) -> None:
     url = await asyncio.to_thread(new_database, kind)
-    found = await asyncio.gather(*(read_gateway_id(url) for _ in range(4)))
-    assert len({*found, await read_gateway_id(url)}) == 1
-    assert len(found[0]) == 16
+    opened = await asyncio.gather(*(read_gateway_id(url) for _ in range(4)))
+    assert len({*opened, await read_gateway_id(url)}) == 1
+    assert len(opened[0]) == 16

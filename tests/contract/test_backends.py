@@ -32,8 +32,8 @@ class Stage:
     model: str
     go_broke: Callable[[], None]
 
-    def order(self, wanted: Spec) -> UpstreamRequest:
-        return UpstreamRequest(spec=wanted, route=route(model=self.model), price=price(), request_id="req_1")
+    def order(self, wanted_spec: Spec) -> UpstreamRequest:
+        return UpstreamRequest(spec=wanted_spec, route=route(model=self.model), price=price(), request_id="req_1")
 
 
 @asynccontextmanager
@@ -67,7 +67,7 @@ async def stage(request: pytest.FixtureRequest, openai_sim: Simulator, together_
 async def test_it_delivers_as_many_pictures_as_were_ordered(stage: Stage) -> None:
     outcome = await call(stage.backend, stage.order(spec(n=2, size=SIZE)))
     assert isinstance(outcome, Generation), outcome
-    assert len({bytes(picture.base64) for picture in outcome.images}) == 2
+    assert len({bytes(image.base64) for image in outcome.images}) == 2
     assert outcome.size in {SIZE, None}
 
 

@@ -30,10 +30,10 @@ async def index(request: pytest.FixtureRequest, new_database: Callable[[str], st
     await database.close()
 
 
-def brought(number: int, age: float = 0, team: str = "search", seconds: int | None = None) -> UploadedFile:
-    picture = new_image_id(team, "png", f"{number:032x}", UPLOADED, seconds)
+def uploaded(number: int, age: float = 0, team: str = "search", seconds: int | None = None) -> UploadedFile:
+    image_id = new_image_id(team, "png", f"{number:032x}", UPLOADED, seconds)
     return UploadedFile(
-        id=picture, filename=f"fox {number} é.png", length=2**33, written_at=NOW - timedelta(seconds=age)
+        id=image_id, filename=f"fox {number} é.png", length=2**33, written_at=NOW - timedelta(seconds=age)
     )
 
 
@@ -48,7 +48,7 @@ def query(**changes: Any) -> FileQuery:
 
 
 async def test_files_are_listed_by_their_time_and_then_by_their_id(index: FileIndex) -> None:
-    files = [brought(1, age=5), brought(3, age=9), brought(2, age=9), brought(4, age=0)]
+    files = [uploaded(1, age=5), uploaded(3, age=9), uploaded(2, age=9), uploaded(4, age=0)]
     await index.add(files)
 
     by_time = [files[3], files[0], files[1], files[2]]
@@ -59,7 +59,7 @@ async def test_files_are_listed_by_their_time_and_then_by_their_id(index: FileIn
 
 @pytest.mark.parametrize("descending", [True, False])
 async def test_a_list_goes_on_behind_any_file_of_it(index: FileIndex, descending: bool) -> None:
-    await index.add([brought(number, age=number // 3) for number in range(10)])
+    await index.add([uploaded(number, age=number // 3) for number in range(10)])
     everything = await index.page(query(descending=descending))
     assert everything
     assert len(everything) == 10
@@ -69,31 +69,31 @@ async def test_a_list_goes_on_behind_any_file_of_it(index: FileIndex, descending
 
 
 async def test_a_deleted_file_is_not_listed_but_still_a_place_in_the_list(index: FileIndex) -> None:
-    files = [brought(number, age=number) for number in range(4)]
+    files = [uploaded(number, age=number) for number in range(4)]
     await index.add(files)
 
-    await index.delete([files[1].id, brought(9).id])
+    await index.delete([files[1].id, uploaded(9).id])
     await index.add([files[1]])
 
     assert await index.page(query()) == [files[0], *files[2:]]
     assert await index.page(query(after=files[1].id)) == files[2:]
-    assert await index.find_unknown([files[1].id, brought(9).id]) == {brought(9).id}
+    assert await index.find_unknown([files[1].id, uploaded(9).id]) == {uploaded(9).id}
 
 
 async def test_a_team_sees_its_own(index: FileIndex) -> None:
-    mine, theirs = brought(1), brought(2, team="ads")
+    mine, theirs = uploaded(1), uploaded(2, team="ads")
     await index.add([mine, theirs])
 
     assert await index.page(query()) == [mine]
     assert await index.page(query(team_digest=build_team_digest("ads"))) == [theirs]
     assert await index.page(query(team_digest=build_team_digest("nobody"))) == []
     assert await index.page(query(after=theirs.id)) is None
-    assert await index.page(query(after=brought(3).id)) is None
+    assert await index.page(query(after=uploaded(3).id)) is None
 
 
 async def test_a_file_is_listed_as_long_as_it_is_kept(index: FileIndex) -> None:
-    lent, shared = brought(1, age=HOUR - 0.001, seconds=HOUR), brought(2, age=DAY - 0.001)
-    over = [brought(3, age=HOUR, seconds=HOUR), brought(4, age=DAY), brought(5, age=DAY, seconds=2 * DAY)]
+    lent, shared = uploaded(1, age=HOUR - 0.001, seconds=HOUR), uploaded(2, age=DAY - 0.001)
+    over = [uploaded(3, age=HOUR, seconds=HOUR), uploaded(4, age=DAY), uploaded(5, age=DAY, seconds=2 * DAY)]
     await index.add([lent, shared, *over])
 
     assert await index.page(query(keep_seconds=DAY)) == [lent, shared]
@@ -105,27 +105,27 @@ async def test_a_file_is_listed_as_long_as_it_is_kept(index: FileIndex) -> None:
 
 
 async def test_what_is_known_already_is_left_as_it_is(index: FileIndex) -> None:
-    file = brought(1)
-    await asyncio.gather(*(index.add([file, brought(2)]) for _ in range(5)))
+    file = uploaded(1)
+    await asyncio.gather(*(index.add([file, uploaded(2)]) for _ in range(5)))
     await index.add([UploadedFile(id=file.id, filename="other", length=1, written_at=NOW)])
     await index.add([])
 
-    assert await index.page(query(descending=False)) == [file, brought(2)]
+    assert await index.page(query(descending=False)) == [file, uploaded(2)]
 
 
 async def test_all_that_is_listed_can_be_gone_through(index: FileIndex) -> None:
-    files = [brought(number, age=10) for number in range(1203)]
+    files = [uploaded(number, age=10) for number in range(1203)]
     await index.add(files)
-    await index.add([brought(2000, age=5), brought(2001, age=10)])
-    await index.delete([brought(2001).id])
+    await index.add([uploaded(2000, age=5), uploaded(2001, age=10)])
+    await index.delete([uploaded(2001).id])
 
-    found = [picture async for batch in index.listed_ids(NOW - timedelta(seconds=5)) for picture in batch]
+    ids = [image_id async for batch in index.listed_ids(NOW - timedelta(seconds=5)) for image_id in batch]
 
-    assert sorted(found) == [file.id for file in files]
+    assert sorted(ids) == [file.id for file in files]
     assert len(await everything(index)) == len(files) + 1
-    assert await index.find_unknown([*found, brought(3000).id]) == {brought(3000).id}
-    await index.delete(found)
-    assert await index.page(query()) == [brought(2000, age=5)]
+    assert await index.find_unknown([*ids, uploaded(3000).id]) == {uploaded(3000).id}
+    await index.delete(ids)
+    assert await index.page(query()) == [uploaded(2000, age=5)]
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql"])
@@ -141,15 +141,15 @@ async def no_index(request: pytest.FixtureRequest, absent_database: Callable[[st
 
 
 async def everything(index: FileIndex) -> list[str]:
-    return [picture async for batch in index.listed_ids(NOW) for picture in batch]
+    return [image_id async for batch in index.listed_ids(NOW) for image_id in batch]
 
 
 async def test_an_index_that_is_down_says_so(no_index: FileIndex) -> None:
     verbs: list[Coroutine[Any, Any, object]] = [
-        no_index.add([brought(1)]),
-        no_index.delete([brought(1).id]),
+        no_index.add([uploaded(1)]),
+        no_index.delete([uploaded(1).id]),
         no_index.page(query()),
-        no_index.find_unknown([brought(1).id]),
+        no_index.find_unknown([uploaded(1).id]),
         everything(no_index),
         no_index.expire(NOW, DAY),
     ]

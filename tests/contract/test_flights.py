@@ -19,7 +19,7 @@ from tests.support.flight_stores import FINISHED, LEASE, OVER, RESULT, FlightHar
 from tests.support.profiles import examples
 from tests.support.result_stores import PIXELS, build_image, build_result
 
-LEAD, WAIT, _, LOST = (FlightStatus(role=seat) for seat in Role)
+LEAD, WAIT, _, LOST = (FlightStatus(role=expected_role) for expected_role in Role)
 BLOCKED = Failure(
     kind=FailureKind.MODERATION_BLOCKED,
     message="Refusé: “no” 🦊",
@@ -51,13 +51,13 @@ async def test_the_first_leads_and_the_others_wait(harness: FlightHarness) -> No
 async def test_of_many_at_once_on_several_replicas_one_leads(harness: FlightHarness) -> None:
     leases = [LEASE + number % REPLICAS for number in range(RACERS)]
     seats = await asyncio.gather(*(harness.acquire(f"owner-{number}", lease) for number, lease in enumerate(leases)))
-    assert Counter(each.role for each in seats) == {Role.LEADER: 1, Role.FOLLOWER: RACERS - 1}
+    assert Counter(status.role for status in seats) == {Role.LEADER: 1, Role.FOLLOWER: RACERS - 1}
 
 
 async def test_of_many_who_find_the_leader_gone_one_leads(harness: FlightHarness) -> None:
     await harness.acquire("gone", OVER)
     seats = await asyncio.gather(*(harness.acquire(f"owner-{number}") for number in range(RACERS)))
-    assert Counter(each.role for each in seats) == {Role.LEADER: 1, Role.FOLLOWER: RACERS - 1}
+    assert Counter(status.role for status in seats) == {Role.LEADER: 1, Role.FOLLOWER: RACERS - 1}
 
 
 async def test_a_flight_that_was_sent_is_led_by_nobody_else(harness: FlightHarness) -> None:
@@ -75,8 +75,8 @@ async def test_a_landing_is_told_to_everybody(harness: FlightHarness, failure: F
     for _ in range(2):
         await harness.finish("one", failure)
     for owner in ("one", "two"):
-        told = FlightStatus(role=Role.FINISHED, failure=failure) if failure else FINISHED
-        assert await harness.acquire(owner) == told
+        finished = FlightStatus(role=Role.FINISHED, failure=failure) if failure else FINISHED
+        assert await harness.acquire(owner) == finished
 
 
 async def test_a_landing_is_the_end(harness: FlightHarness) -> None:
@@ -218,8 +218,8 @@ async def test_of_landings_that_cost_nothing_a_team_has_the_last_ones(harness: F
     assert await replace(harness, flight="free-0").acquire("two") == LEAD
     assert await replace(harness, flight="free-1").acquire("two") == LEAD
     for number in (2, 257):
-        kept = replace(FINISHED, request_digest=str(number), is_free=True)
-        assert await replace(harness, flight=f"free-{number}").acquire("two") == kept
+        free_status = replace(FINISHED, request_digest=str(number), is_free=True)
+        assert await replace(harness, flight=f"free-{number}").acquire("two") == free_status
 
 
 async def test_a_landing_that_was_paid_for_since_is_not_forgotten(harness: FlightHarness) -> None:
@@ -411,10 +411,10 @@ def test_any_story_goes_as_it_does_in_memory(
 async def compare(kind: str, url: str, steps: list[tuple[str, str, float]]) -> None:
     async with open_harness("fake", "") as fake, open_harness(kind, url) as real:
         for step in steps:
-            assert await told(real, *step) == await told(fake, *step)
+            assert await finished(real, *step) == await finished(fake, *step)
 
 
-async def told(harness: FlightHarness, verb: str, owner: str, lease: float) -> FlightStatus | str | None:
+async def finished(harness: FlightHarness, verb: str, owner: str, lease: float) -> FlightStatus | str | None:
     match verb:
         case "board":
             return await harness.acquire(owner, lease, digest=owner)
@@ -441,8 +441,8 @@ async def told(harness: FlightHarness, verb: str, owner: str, lease: float) -> F
 
 async def test_in_memory_numbers_go_on_for_five_seconds() -> None:
     flights = FakeFlights()
-    story = [(0, 0), (4, 1), (5, 0), (4.9, 1), (5, 0), (6, 0)]
-    for seconds, number in story:
+    sequence = [(0, 0), (4, 1), (5, 0), (4.9, 1), (5, 0), (6, 0)]
+    for seconds, number in sequence:
         flights.now += round(seconds * 1_000_000)
         assert number == await flights.assign_sample("search", new_series(), is_retry=False, has_others_in_flight=False)
 
@@ -451,6 +451,6 @@ async def test_in_memory_time_goes_on_when_told() -> None:
     flights = FakeFlights(lease_seconds=30, memory_seconds=600)
     await flights.acquire("search", "f1", "one")
     await flights.mark_sent("search", "f1", "one")
-    for seconds, seat in ((29, WAIT), (1, LOST), (569, LOST), (1, LEAD)):
+    for seconds, expected_role in ((29, WAIT), (1, LOST), (569, LOST), (1, LEAD)):
         flights.now += seconds * 1_000_000
-        assert await flights.acquire("search", "f1", "two") == seat
+        assert await flights.acquire("search", "f1", "two") == expected_role

@@ -1,4 +1,4 @@
-"""The picture store: in memory, in a folder, and in a bucket."""
+"""The image store: in memory, in a folder, and in a bucket."""
 
 import os
 import re
@@ -49,31 +49,31 @@ def store(request: pytest.FixtureRequest, opened: Open) -> ImageStore:
     return opened(request.param)
 
 
-async def body(picture: StoredContent) -> bytes:
-    return b"".join([bytes(piece) async for piece in picture.chunks])
+async def body(image: StoredContent) -> bytes:
+    return b"".join([bytes(piece) async for piece in image.chunks])
 
 
 async def names(store: ImageStore) -> list[str]:
-    return sorted([kept.name async for batch in store.list_all() for kept in batch])
+    return sorted([stored_object.name async for batch in store.list_all() for stored_object in batch])
 
 
 @pytest.mark.parametrize("content", [b"picture", b"", bytes(range(256)) * 12_000], ids=["small", "empty", "large"])
 async def test_what_was_kept_is_read(store: ImageStore, content: bytes) -> None:
     await store.put(NAME, memoryview(content))
 
-    picture = await store.read(NAME)
+    image = await store.read(NAME)
 
-    assert await body(picture) == content
-    assert (picture.stored.name, picture.stored.length) == (NAME, len(content))
-    assert await store.stat(NAME) == picture.stored
+    assert await body(image) == content
+    assert (image.stored.name, image.stored.length) == (NAME, len(content))
+    assert await store.stat(NAME) == image.stored
 
 
 async def test_it_is_known_when_it_was_kept(opened: Open) -> None:
     for kind in ("folder", "bucket"):
         store = opened(kind)
         await store.put(NAME, b"picture")
-        found = await store.stat(NAME)
-        assert abs(found.written_at - datetime.now(UTC)) < timedelta(minutes=1)
+        status = await store.stat(NAME)
+        assert abs(status.written_at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 async def test_a_name_is_written_once(store: ImageStore) -> None:
@@ -86,10 +86,10 @@ async def test_a_name_is_written_once(store: ImageStore) -> None:
 async def test_a_part_is_read(store: ImageStore, part: ByteRange) -> None:
     await store.put(NAME, b"picture")
 
-    picture = await store.read(NAME, part)
+    image = await store.read(NAME, part)
 
-    assert await body(picture) == b"picture"[part.start : part.end]
-    assert picture.stored.length == 7
+    assert await body(image) == b"picture"[part.start : part.end]
+    assert image.stored.length == 7
 
 
 async def test_what_was_not_kept_is_not_found(store: ImageStore) -> None:
@@ -176,9 +176,9 @@ async def test_a_store_that_hangs_in_the_middle_of_a_picture_says_so(credentials
     del credentials
     store = build_bucket_store(objects.new_bucket(), "", objects.url, timeout_seconds=0.5)
     await store.put(NAME, bytes(32_000_000))
-    picture = await store.read(NAME)
+    image = await store.read(NAME)
     with objects.frozen(), pytest.raises(StoreUnavailable):
-        await body(picture)
+        await body(image)
 
 
 async def test_a_bucket_knows_the_media_type(credentials: None, objects: ObjectServer) -> None:

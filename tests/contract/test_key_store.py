@@ -109,9 +109,9 @@ async def test_what_is_refused_changes_nothing_and_is_not_on_record(store: KeySt
         (store.update(replace(first, digest=second.digest), done("rotate")), "digest"),
     ]
     for verb, param in refused:
-        with pytest.raises(InvalidValue) as told:
+        with pytest.raises(InvalidValue) as failure:
             await verb
-        assert told.value.param == param
+        assert failure.value.param == param
     assert await store.list_keys() == [first, second]
     assert len(await store.list_records(10)) == 2
 
@@ -163,6 +163,6 @@ async def test_a_store_that_is_down_says_so_and_nothing_else(no_store: KeyStore)
         no_store.list_records(1),
     ]
     for verb in verbs:
-        with pytest.raises(LedgerUnavailable) as told:
+        with pytest.raises(LedgerUnavailable) as failure:
             await verb
-        assert told.value.message == "The ledger of record does not answer."
+        assert failure.value.message == "The ledger of record does not answer."

@@ -90,8 +90,8 @@ async def test_it_can_be_taken_by_force(leases: Leases) -> None:
 
 async def test_of_many_that_ask_at_once_one_has_it(leases: Leases) -> None:
     asking = [replace(OTHER, location=str(number), token=str(number)) for number in range(8)]
-    found = await asyncio.gather(*(leases.take(holder, HOUR) for holder in asking))
-    assert len({holder.token for holder in found}) == 1
+    holders = await asyncio.gather(*(leases.take(holder, HOUR) for holder in asking))
+    assert len({holder.token for holder in holders}) == 1
 
 
 @pytest.mark.parametrize("kind", ["fake", "sqlite", "postgresql"])

@@ -1,4 +1,4 @@
-"""The books: in memory, in SQLite, in PostgreSQL and behind PgBouncer."""
+"""The ledger: in memory, in SQLite, in PostgreSQL and behind PgBouncer."""
 
 import asyncio
 import random
@@ -49,7 +49,7 @@ FULL = booked(
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql", "pgbouncer"])
-async def books(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Ledger]:
+async def sql_ledger(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> AsyncIterator[Ledger]:
     if request.param == "fake":
         yield FakeLedger()
         return
@@ -58,44 +58,44 @@ async def books(request: pytest.FixtureRequest, new_database: Callable[[str], st
     await database.close()
 
 
-async def read(books: Ledger, span: EntryFilter = EVER) -> list[Entry]:
-    return [entry async for entry in books.entries(span)]
+async def read(sql_ledger: Ledger, span: EntryFilter = EVER) -> list[Entry]:
+    return [entry async for entry in sql_ledger.entries(span)]
 
 
-async def asked(books: Ledger, *by: str, span: EntryFilter = EVER) -> list[UsageRow]:
-    return list(await books.usage(UsageQuery(entry_filter=span, group_by=by)))
+async def asked(sql_ledger: Ledger, *by: str, span: EntryFilter = EVER) -> list[UsageRow]:
+    return list(await sql_ledger.usage(UsageQuery(entry_filter=span, group_by=by)))
 
 
-async def test_an_entry_comes_back_as_it_was(books: Ledger) -> None:
+async def test_an_entry_comes_back_as_it_was(sql_ledger: Ledger) -> None:
     plain = booked("plain", resolved_tier=None)
-    await books.write([FULL, plain])
-    assert await read(books) == [FULL, plain]
+    await sql_ledger.write([FULL, plain])
+    assert await read(sql_ledger) == [FULL, plain]
 
 
-async def test_a_hold_is_booked_once(books: Ledger) -> None:
-    await books.write([booked("a", cost=1), booked("a", cost=2), booked("b")])
-    await books.write([booked("a", cost=3), booked("c")])
-    assert [(entry.hold_id, entry.cost) for entry in await read(books)] == [
+async def test_a_hold_is_booked_once(sql_ledger: Ledger) -> None:
+    await sql_ledger.write([booked("a", cost=1), booked("a", cost=2), booked("b")])
+    await sql_ledger.write([booked("a", cost=3), booked("c")])
+    assert [(entry.hold_id, entry.cost) for entry in await read(sql_ledger)] == [
         ("a", 1),
         ("b", 41_000_000),
         ("c", 41_000_000),
     ]
 
 
-async def test_nothing_can_be_written(books: Ledger) -> None:
-    await books.write([])
-    assert await read(books) == []
+async def test_nothing_can_be_written(sql_ledger: Ledger) -> None:
+    await sql_ledger.write([])
+    assert await read(sql_ledger) == []
 
 
-async def test_writers_of_the_same_entries_do_not_get_into_each_others_way(books: Ledger) -> None:
+async def test_writers_of_the_same_entries_do_not_get_into_each_others_way(sql_ledger: Ledger) -> None:
     entries = [booked(f"h{number:03}") for number in range(200)]
     dice = random.Random(7)  # noqa: S311 (an order, not a secret)
-    await asyncio.gather(*(books.write(dice.sample(entries, 150)) for _ in range(16)), books.write(entries))
-    assert await read(books) == entries
+    await asyncio.gather(*(sql_ledger.write(dice.sample(entries, 150)) for _ in range(16)), sql_ledger.write(entries))
+    assert await read(sql_ledger) == entries
 
 
-async def test_spent_is_by_scope_for_the_day_and_the_month_of_a_time(books: Ledger) -> None:
-    await books.write(
+async def test_spent_is_by_scope_for_the_day_and_the_month_of_a_time(sql_ledger: Ledger) -> None:
+    await sql_ledger.write(
         [
             booked("now", cost=1, held_at=NOON),
             booked("midnight", cost=2, held_at=NOON - DAY // 2, key="design-2", model="flux"),
@@ -107,7 +107,7 @@ async def test_spent_is_by_scope_for_the_day_and_the_month_of_a_time(books: Ledg
             booked("other", cost=128, held_at=NOON, team="ads"),
         ]
     )
-    spent = await books.spent("design", NOON)
+    spent = await sql_ledger.spent("design", NOON)
     assert spent.at == NOON
     assert spent.day == {
         "team": 3,
@@ -133,28 +133,28 @@ async def test_spent_is_by_scope_for_the_day_and_the_month_of_a_time(books: Ledg
     }
 
 
-async def test_who_spent_nothing_has_no_scopes(books: Ledger) -> None:
-    await books.write([booked("hit", cost=0)])
-    spent = await books.spent("design", NOON)
+async def test_who_spent_nothing_has_no_scopes(sql_ledger: Ledger) -> None:
+    await sql_ledger.write([booked("hit", cost=0)])
+    spent = await sql_ledger.spent("design", NOON)
     assert (spent.day, spent.month) == ({}, {})
 
 
-async def test_settled_are_the_holds_with_an_entry(books: Ledger) -> None:
-    await books.write([booked(f"h{number}") for number in range(3)])
+async def test_settled_are_the_holds_with_an_entry(sql_ledger: Ledger) -> None:
+    await sql_ledger.write([booked(f"h{number}") for number in range(3)])
     asked = {f"h{number}" for number in range(2, 2 * MAX_LISTED + 7)}
-    assert set(await books.find_settled(asked)) == {"h2"}
-    assert set(await books.find_settled([])) == set()
+    assert set(await sql_ledger.find_settled(asked)) == {"h2"}
+    assert set(await sql_ledger.find_settled([])) == set()
 
 
-async def test_usage_adds_up(books: Ledger) -> None:
-    await books.write(
+async def test_usage_adds_up(sql_ledger: Ledger) -> None:
+    await sql_ledger.write(
         [
             FULL,
             booked("cheap", cost=5, basis=Basis.UNCONFIRMED, saved=7, n=2, text_out=1),
             booked("sure", cost=9, text_in=3),
         ]
     )
-    assert await asked(books) == [
+    assert await asked(sql_ledger) == [
         UsageRow(
             group=(),
             entries=3,
@@ -169,9 +169,9 @@ async def test_usage_adds_up(books: Ledger) -> None:
 
 
 @pytest.mark.parametrize("by", [(), ("team",), ("size",), ("day", "tag:project")])
-async def test_usage_of_nothing_is_nothing(books: Ledger, by: tuple[str, ...]) -> None:
-    await books.write([booked("elsewhere", held_at=MONTH.until)])
-    assert await asked(books, *by, span=MONTH) == []
+async def test_usage_of_nothing_is_nothing(sql_ledger: Ledger, by: tuple[str, ...]) -> None:
+    await sql_ledger.write([booked("elsewhere", held_at=MONTH.until)])
+    assert await asked(sql_ledger, *by, span=MONTH) == []
 
 
 @pytest.mark.parametrize(
@@ -194,21 +194,21 @@ async def test_usage_of_nothing_is_nothing(books: Ledger, by: tuple[str, ...]) -
         ("tag:nobody-has-this", None),
     ],
 )
-async def test_usage_by_each_name(books: Ledger, name: str, value: str | None) -> None:
-    await books.write([FULL])
-    assert [row.group for row in await asked(books, name)] == [(value,)]
+async def test_usage_by_each_name(sql_ledger: Ledger, name: str, value: str | None) -> None:
+    await sql_ledger.write([FULL])
+    assert [row.group for row in await asked(sql_ledger, name)] == [(value,)]
 
 
 def test_every_group_is_tried() -> None:
-    marks = test_usage_by_each_name.pytestmark  # type: ignore[attr-defined]
-    tried = {name for mark in marks for name, _ in mark.args[1]}
+    pytest_marks = test_usage_by_each_name.pytestmark  # type: ignore[attr-defined]
+    tried = {name for mark in pytest_marks for name, _ in mark.args[1]}
     assert tried >= GROUPS
 
 
-async def test_usage_is_in_the_order_of_its_groups_and_what_has_none_is_first(books: Ledger) -> None:
+async def test_usage_is_in_the_order_of_its_groups_and_what_has_none_is_first(sql_ledger: Ledger) -> None:
     tiers = ("low", None, "max", "Low", "élan", "high")
-    await books.write([booked(f"h{at}", resolved_tier=tier, n=at + 1) for at, tier in enumerate(tiers)])
-    rows = await asked(books, "tier", "team")
+    await sql_ledger.write([booked(f"h{at}", resolved_tier=tier, n=at + 1) for at, tier in enumerate(tiers)])
+    rows = await asked(sql_ledger, "tier", "team")
     assert [(row.group[0], row.images) for row in rows] == [
         (None, 2),
         ("Low", 4),
@@ -219,68 +219,68 @@ async def test_usage_is_in_the_order_of_its_groups_and_what_has_none_is_first(bo
     ]
 
 
-async def test_a_span_begins_with_its_beginning_and_ends_before_its_end(books: Ledger) -> None:
+async def test_a_span_begins_with_its_beginning_and_ends_before_its_end(sql_ledger: Ledger) -> None:
     times = (NOON - 1, NOON, NOON + 1, NOON + 2)
-    await books.write([booked(f"h{at}", held_at=time, n=10**at) for at, time in enumerate(times)])
-    await books.write([booked("other", held_at=NOON, team="ads", n=10_000)])
+    await sql_ledger.write([booked(f"h{at}", held_at=time, n=10**at) for at, time in enumerate(times)])
+    await sql_ledger.write([booked("other", held_at=NOON, team="ads", n=10_000)])
     span = EntryFilter(since=NOON, until=NOON + 2)
     for by in ((), ("team",), ("cache",)):
-        assert sum(row.images for row in await asked(books, *by, span=span)) == 10_110
-        assert sum(row.images for row in await asked(books, *by, span=replace(span, team="design"))) == 110
-    assert [entry.hold_id for entry in await read(books, span)] == ["h1", "other", "h2"]
-    assert [entry.hold_id for entry in await read(books, replace(span, team="ads"))] == ["other"]
+        assert sum(row.images for row in await asked(sql_ledger, *by, span=span)) == 10_110
+        assert sum(row.images for row in await asked(sql_ledger, *by, span=replace(span, team="design"))) == 110
+    assert [entry.hold_id for entry in await read(sql_ledger, span)] == ["h1", "other", "h2"]
+    assert [entry.hold_id for entry in await read(sql_ledger, replace(span, team="ads"))] == ["other"]
 
 
-async def test_a_team_may_ask_about_all_times(books: Ledger) -> None:
-    await books.write([booked("early", held_at=0), booked("late", held_at=MONTH.until), booked("x", team="ads")])
-    days = await asked(books, "day", span=replace(EVER, team="design"))
+async def test_a_team_may_ask_about_all_times(sql_ledger: Ledger) -> None:
+    await sql_ledger.write([booked("early", held_at=0), booked("late", held_at=MONTH.until), booked("x", team="ads")])
+    days = await asked(sql_ledger, "day", span=replace(EVER, team="design"))
     assert [row.group for row in days] == [("1970-01-01",), ("2026-12-01",)]
 
 
 @pytest.mark.parametrize(
     "name", ["", "hold_id", "tags", "resolved_tier", "team; drop", "tag:", 'tag:a"b', "tag:a'b", "tag:" + "x" * 65]
 )
-async def test_usage_by_anything_else_is_refused(books: Ledger, name: str) -> None:
+async def test_usage_by_anything_else_is_refused(sql_ledger: Ledger, name: str) -> None:
     with pytest.raises(InvalidValue) as refused:
-        await asked(books, "team", name)
+        await asked(sql_ledger, "team", name)
     assert refused.value.param == "group_by"
 
 
 @pytest.mark.parametrize("count", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
-async def test_entries_are_read_in_order_however_many_have_one_time(books: Ledger, count: int) -> None:
+async def test_entries_are_read_in_order_however_many_have_one_time(sql_ledger: Ledger, count: int) -> None:
     entries = [booked(f"h{number:05}", held_at=NOON + number // 700) for number in range(count)]
     dice = random.Random(7)  # noqa: S311 (an order, not a secret)
-    await books.write(dice.sample(entries, count))
-    assert await read(books) == entries
+    await sql_ledger.write(dice.sample(entries, count))
+    assert await read(sql_ledger) == entries
 
 
-async def test_readers_in_the_middle_hold_nothing_back(books: Ledger) -> None:
-    await books.write([booked(f"h{number}") for number in range(3)])
-    readers = [books.entries(EVER) for _ in range(2 * MAX_CONNECTIONS)]
+async def test_readers_in_the_middle_hold_nothing_back(sql_ledger: Ledger) -> None:
+    await sql_ledger.write([booked(f"h{number}") for number in range(3)])
+    readers = [sql_ledger.entries(EVER) for _ in range(2 * MAX_CONNECTIONS)]
     for reader in readers:
         await anext(reader)
-    await books.write([booked("while they read")])
-    assert len(await read(books)) == 4
+    await sql_ledger.write([booked("while they read")])
+    assert len(await read(sql_ledger)) == 4
     for reader in readers:
         async with aclosing(reader):  # type: ignore[type-var]
             pass
 
 
-async def test_callers_that_go_away_take_nothing_with_them(books: Ledger) -> None:
+async def test_callers_that_go_away_take_nothing_with_them(sql_ledger: Ledger) -> None:
     entries = iter(booked(f"h{number}") for number in range(10_000))
-    for turns in range(60):
-        task = asyncio.create_task(books.write(list(islice(entries, 20))))
-        for _ in range(turns):
+    for attempt in range(60):
+        task = asyncio.create_task(sql_ledger.write(list(islice(entries, 20))))
+        for _ in range(attempt):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-    written = len(await read(books))
+    written = len(await read(sql_ledger))
     assert written % 20 == 0
-    await asyncio.gather(*(asked(books) for _ in range(2 * MAX_CONNECTIONS)))
+    await asyncio.gather(*(asked(sql_ledger) for _ in range(2 * MAX_CONNECTIONS)))
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql"])
-async def no_books(request: pytest.FixtureRequest, absent_database: Callable[[str], str]) -> AsyncIterator[Ledger]:
+async def absent_ledger(request: pytest.FixtureRequest, absent_database: Callable[[str], str]) -> AsyncIterator[Ledger]:
     if request.param == "fake":
         fake = FakeLedger()
         fake.down = True
@@ -291,18 +291,18 @@ async def no_books(request: pytest.FixtureRequest, absent_database: Callable[[st
     await database.close()
 
 
-async def test_books_that_are_down_say_so_and_nothing_else(no_books: Ledger) -> None:
+async def test_books_that_are_down_say_so_and_nothing_else(absent_ledger: Ledger) -> None:
     verbs: list[Any] = [
-        no_books.write([FULL]),
-        no_books.spent("design", NOON),
-        no_books.find_settled(["h"]),
-        asked(no_books),
-        read(no_books),
+        absent_ledger.write([FULL]),
+        absent_ledger.spent("design", NOON),
+        absent_ledger.find_settled(["h"]),
+        asked(absent_ledger),
+        read(absent_ledger),
     ]
     for verb in verbs:
-        with pytest.raises(LedgerUnavailable) as told:
+        with pytest.raises(LedgerUnavailable) as failure:
             await verb
-        assert told.value.message == "The ledger of record does not answer."
+        assert failure.value.message == "The ledger of record does not answer."
 
 
 few = some.sampled_from

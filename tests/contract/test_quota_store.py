@@ -85,7 +85,7 @@ async def test_a_limit_without_room_refuses_and_nothing_is_held(
     assert (standing.limit, standing.used) == (limit, used)
     assert standing.wait_seconds == (standing.resets_in if wait == "window" else wait and pytest.approx(wait, abs=2))
     after = await stage.ledger.limit_status(stage.team, [*others, limit])
-    assert [each.used for each in after] == [each.used for each in before.limit_status]
+    assert [status.used for status in after] == [status.used for status in before.limit_status]
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -338,11 +338,11 @@ async def test_an_extended_hold_lives_on_and_a_lost_one_is_put_back(stage: Quota
 
 async def test_entries_wait_in_order_until_they_are_written(stage: QuotaHarness) -> None:
     posted = [await stage.ledger.post(stage.claim().entry) for _ in range(3)]
-    tickets = [each.outbox_id or "" for each in posted]
-    assert [each.outbox_id for each in await stage.ledger.read_outbox(stage.team, 2)] == tickets[:2]
+    tickets = [result.outbox_id or "" for result in posted]
+    assert [entry.outbox_id for entry in await stage.ledger.read_outbox(stage.team, 2)] == tickets[:2]
     assert [await stage.ledger.acknowledge(stage.team, tickets[:2]) for _ in range(2)] == [2, 0]
     assert await stage.ledger.acknowledge(stage.team, []) == 0
-    assert [each.outbox_id for each in await stage.ledger.read_outbox(stage.team, 9)] == tickets[2:]
+    assert [entry.outbox_id for entry in await stage.ledger.read_outbox(stage.team, 9)] == tickets[2:]
 
 
 async def test_counters_are_rebuilt_from_the_books_and_the_open_holds(stage: QuotaHarness) -> None:
@@ -409,7 +409,7 @@ async def test_large_sums_and_many_scopes_are_exact(stage: QuotaHarness) -> None
 async def test_however_many_race_a_budget_is_not_overshot(stage: QuotaHarness) -> None:
     ledgers = [stage.ledger, stage.store.leasing(60), stage.store.leasing(60)]
 
-    async def buy(number: int) -> bool:
+    async def hold_one(number: int) -> bool:
         claim, ledger = stage.claim(), ledgers[number % 3]
         try:
             await ledger.hold(stage.team, [claim], [Limit(TEAM, Measure.DAY, 210 * CENT)], state=SENT)
@@ -421,9 +421,9 @@ async def test_however_many_race_a_budget_is_not_overshot(stage: QuotaHarness) -
         await ledger.post(claim.entry)
         return True
 
-    bought = await asyncio.gather(*map(buy, range(60)))
-    bought += await asyncio.gather(*map(buy, range(1, 60, 2)))
-    assert sum(bought) == 10
+    is_held = await asyncio.gather(*map(hold_one, range(60)))
+    is_held += await asyncio.gather(*map(hold_one, range(1, 60, 2)))
+    assert sum(is_held) == 10
     assert (await stage.used(), len(await stage.entries())) == (200 * CENT, 10)
 
 

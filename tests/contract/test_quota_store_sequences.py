@@ -29,8 +29,8 @@ STEPS = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, HOLDS - 1), st
 
 
 @dataclass
-class Story:
-    """What should be so."""
+class ExpectedState:
+    """The state that the store should have."""
 
     stage: QuotaHarness
     claims: dict[int, HoldRequest] = field(default_factory=dict)
@@ -89,9 +89,9 @@ class Story:
         if claim := self.claims.get(place):
             entry = replace(claim.entry, cost=min(cost, claim.quote), resolved_tier="low" if cost % 2 else "high")
             posted = await self.stage.ledger.post(entry)
-            news = claim.hold_id not in self.booked
+            is_new = claim.hold_id not in self.booked
             assert posted.state is self.happens(HoldAction.POST, claim, entry)
-            assert bool(posted.outbox_id) == (news and claim.hold_id in self.booked)
+            assert bool(posted.outbox_id) == (is_new and claim.hold_id in self.booked)
 
     async def void(self, place: int, _: int) -> None:
         if claim := self.claims.get(place):
@@ -106,17 +106,17 @@ class Story:
 
     async def drain(self, *_: int) -> None:
         waiting = await self.stage.ledger.read_outbox(self.stage.team, 1000)
-        assert await self.stage.ledger.acknowledge(self.stage.team, [each.outbox_id for each in waiting]) == len(
-            waiting
-        )
-        self.written |= {each.entry.hold_id for each in waiting}
+        assert await self.stage.ledger.acknowledge(
+            self.stage.team, [pending_entry.outbox_id for pending_entry in waiting]
+        ) == len(waiting)
+        self.written |= {pending_entry.entry.hold_id for pending_entry in waiting}
 
     async def restart(self, *_: int) -> None:
         await self.stage.store.restart(self.stage.team)
         await self.rebuild()
 
     async def lose(self, *_: int) -> None:
-        """The store is emptied; whoever has called a vendor puts its hold back."""
+        """The store is emptied; the replica that has called a vendor puts its hold back."""
         await self.drain()
         await self.stage.store.empty(self.stage.team)
         self.claims = {place: claim for place, claim in self.claims.items() if claim in self.open()}
@@ -144,34 +144,36 @@ class Story:
         assert [standing.used for standing in money] == [self.expected(limit.scope) for limit in limits]
         assert images.used == sum(claim.images for claim in self.open())
         assert money[0].used <= BUDGET.maximum
-        waiting = [each.entry.hold_id for each in await self.stage.ledger.read_outbox(self.stage.team, 1000)]
+        waiting = [
+            pending_entry.entry.hold_id for pending_entry in await self.stage.ledger.read_outbox(self.stage.team, 1000)
+        ]
         assert sorted([*waiting, *self.written]) == sorted(self.booked)
         assert {*(await self.stage.ledger.snapshot(self.stage.team)).open_holds} == {
-            each.hold_id for each in self.open()
+            pending_entry.hold_id for pending_entry in self.open()
         }
 
 
-async def told(kind: str, url: str, steps: list[tuple[str, int, int]]) -> None:
+async def run_steps(kind: str, url: str, steps: list[tuple[str, int, int]]) -> None:
     async with open_quota_harness(kind, url) as stage:
         stage.store.leasing(0)
-        story = Story(replace(stage, ledger=stage.store.leasing(0)))
+        sequence = ExpectedState(replace(stage, ledger=stage.store.leasing(0)))
         assert await stage.rebuild()
         for verb, place, number in steps:
-            act: Callable[[int, int], Coroutine[Any, Any, None]] = getattr(story, verb)
+            act: Callable[[int, int], Coroutine[Any, Any, None]] = getattr(sequence, verb)
             await act(place, number)
-            await story.check()
+            await sequence.check()
 
 
 @settings(max_examples=examples(300))
 @given(steps=STEPS)
 async def test_the_counters_are_right_in_memory(steps: list[tuple[str, int, int]]) -> None:
-    await told("fake", "", steps)
+    await run_steps("fake", "", steps)
 
 
 @settings(max_examples=examples(50))
 @given(steps=STEPS)
 async def test_the_counters_are_right_on_a_server(redis_url: str, steps: list[tuple[str, int, int]]) -> None:
-    await told("server", redis_url, steps)
+    await run_steps("server", redis_url, steps)
 
 
 RATED = st.lists(
@@ -186,7 +188,7 @@ ALL_LIMITS = tuple(
 
 async def outcomes(stage: QuotaHarness, steps: list[tuple[str, int, int]]) -> list[object]:
     """Everything that verbs answer, as far as it does not depend on the time."""
-    told: list[object] = []
+    run_steps: list[object] = []
     claims = {number: stage.claim(hold_id=f"h{number}", quote=3 * number + 5) for number in range(10)}
     for verb, number, images in steps:
         claim = replace(claims[number], images=images)
@@ -194,18 +196,18 @@ async def outcomes(stage: QuotaHarness, steps: list[tuple[str, int, int]]) -> li
             match verb:
                 case "hold":
                     admission = await stage.ledger.hold(stage.team, [claim], ALL_LIMITS, state=HoldState.SENT)
-                    told.append([(standing.limit, standing.used) for standing in admission.limit_status])
+                    run_steps.append([(standing.limit, standing.used) for standing in admission.limit_status])
                 case "post":
-                    told.append((await stage.ledger.post(replace(claim.entry, cost=number))).state)
+                    run_steps.append((await stage.ledger.post(replace(claim.entry, cost=number))).state)
                 case _:
-                    told.append(await stage.ledger.void(stage.team, claim.hold_id))
+                    run_steps.append(await stage.ledger.void(stage.team, claim.hold_id))
         except LimitExceeded as refused:
-            told.append(
+            run_steps.append(
                 (refused.limit_status.limit, refused.limit_status.used, refused.limit_status.wait_seconds is None)
             )
         except StateUnavailable as refused:
-            told.append(refused.message)
-    return told
+            run_steps.append(refused.message)
+    return run_steps
 
 
 @settings(max_examples=examples(40))

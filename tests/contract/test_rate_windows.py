@@ -65,8 +65,8 @@ class Turnstiles:
 
     async def ask(self, amount: int) -> float | None:
         """None if it was admitted, else the seconds to wait."""
-        party = SlotRequest(name=uuid.uuid4().hex, calls=1, images=amount, lease_seconds=60)
-        full = await self.turnstile.acquire_slots(self.backend, party, Caps(images_per_minute=self.most))
+        slot_request = SlotRequest(name=uuid.uuid4().hex, calls=1, images=amount, lease_seconds=60)
+        full = await self.turnstile.acquire_slots(self.backend, slot_request, Caps(images_per_minute=self.most))
         if full is None:
             return None
         return NEVER if full.wait_seconds is None else full.wait_seconds
@@ -94,7 +94,7 @@ async def limited(kind: str, url: str, most: int) -> AsyncIterator[Ledgers | Tur
 
 @dataclass
 class Log:
-    """What was admitted, exactly."""
+    """Exact log of admitted amounts."""
 
     most: int
     admitted: list[tuple[int, int]] = field(default_factory=list)
@@ -106,7 +106,7 @@ class Log:
         return self.within(now, MINUTE) + amount <= self.most
 
 
-async def told(subject: Ledgers | Turnstiles, steps: list[tuple[int, int]]) -> None:
+async def run_steps(subject: Ledgers | Turnstiles, steps: list[tuple[int, int]]) -> None:
     log, now = Log(subject.most), NOW + 300_000
     for later, amount in steps:
         now += later
@@ -131,7 +131,7 @@ async def told(subject: Ledgers | Turnstiles, steps: list[tuple[int, int]]) -> N
 
 
 def log_from(log: Log, at: int) -> int:
-    """What was admitted in the 60 seconds that begin at a time."""
+    """Return the sum admitted in the 60 seconds that begin at a time."""
     return sum(amount for other, amount in log.admitted if at <= other < at + MINUTE)
 
 
@@ -149,7 +149,7 @@ STEPS = st.lists(
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("fake")])
 async def test_a_minute_is_never_overshot_in_memory(kind: str, steps: list[tuple[int, int]], most: int) -> None:
     async with limited(kind, "", most) as subject:
-        await told(subject, steps)
+        await run_steps(subject, steps)
 
 
 @settings(max_examples=examples(40))
@@ -159,7 +159,7 @@ async def test_a_minute_is_never_overshot_on_a_server(
     redis_url: str, kind: str, steps: list[tuple[int, int]], most: int
 ) -> None:
     async with limited(kind, redis_url, most) as subject:
-        await told(subject, steps)
+        await run_steps(subject, steps)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -198,8 +198,8 @@ async def test_what_a_limit_takes_in_memory_is_bounded(redis_url: str) -> None:
             subject.set_clock(NOW + tick * SECOND // 2)
             assert await subject.ask(10**7) is None
         client = connect(redis_url)
-        kept = await client.hgetall(f"igw:{{{subject.stage.team}}}:state")
+        counters = await client.hgetall(f"igw:{{{subject.stage.team}}}:state")
         await disconnect(client)
         assert (await subject.stage.standing(Limit(TEAM, Measure.IMAGES, 10**10))).used == 120 * 10**7
-    size = len(kept[b"rate2:images_per_minute:team"])
+    size = len(counters[b"rate2:images_per_minute:team"])
     assert 500 < size < BYTES

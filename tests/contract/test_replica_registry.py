@@ -65,8 +65,8 @@ async def test_a_report_counts_for_one_life_of_one_team(replicas: ReplicaRegistr
 async def test_two_may_rebuild_the_same_at_once(replicas: ReplicaRegistry) -> None:
     for name in ("one", "two"):
         await replicas.heartbeat(name)
-    found = await asyncio.gather(*(replicas.request_reports(name, FIRST, ALIVE) for name in ("one", "two")))
-    assert sorted(found) in ([0, 0], [0, 1])
+    missing = await asyncio.gather(*(replicas.request_reports(name, FIRST, ALIVE) for name in ("one", "two")))
+    assert sorted(missing) in ([0, 0], [0, 1])
     assert [await replicas.request_reports(name, FIRST, ALIVE) for name in ("one", "two")] == [0, 0]
 
 

@@ -45,11 +45,11 @@ PURCHASES = {
 
 @pytest.mark.parametrize("name", PURCHASES)
 async def test_what_comes_out_is_what_went_in(results: ResultStore, name: str) -> None:
-    kept = build_result(generation=PURCHASES[name])
+    stored = build_result(generation=PURCHASES[name])
     assert await results.get("search", "r1") is None
-    assert await results.put("search", "r1", kept, DAY)
+    assert await results.put("search", "r1", stored, DAY)
     for _ in range(2):
-        assert await results.get("search", "r1") == kept
+        assert await results.get("search", "r1") == stored
 
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview])
@@ -62,10 +62,10 @@ async def test_base64_is_kept_from_whatever_it_lies_in(
     )
     if isinstance(buffer, bytearray):
         buffer[:] = b"A" * len(buffer)
-    found = await results.get("search", "r1")
-    assert found
-    assert found.generation == BARE
-    assert type(found.generation.images[0].base64) is bytes
+    result = await results.get("search", "r1")
+    assert result
+    assert result.generation == BARE
+    assert type(result.generation.images[0].base64) is bytes
 
 
 async def test_teams_and_names_are_apart_and_the_last_one_counts(results: ResultStore) -> None:
@@ -83,10 +83,12 @@ async def test_nothing_is_kept_for_no_time(results: ResultStore, seconds: float)
     assert await results.get("search", "r1") is None
 
 
-@pytest.mark.parametrize("pictures", [1, 2])
-async def test_nothing_is_kept_that_is_too_large(results: ResultStore, pictures: int) -> None:
-    large = build_image(b"\0" * (MAX_BYTES // pictures + 1))
-    assert not await results.put("search", "r1", build_result(generation=Generation(images=(large,) * pictures)), DAY)
+@pytest.mark.parametrize("image_count", [1, 2])
+async def test_nothing_is_kept_that_is_too_large(results: ResultStore, image_count: int) -> None:
+    large = build_image(b"\0" * (MAX_BYTES // image_count + 1))
+    assert not await results.put(
+        "search", "r1", build_result(generation=Generation(images=(large,) * image_count)), DAY
+    )
     assert await results.stats(None, None) == ResultStats(results=0, size_bytes=0)
 
 
@@ -107,8 +109,8 @@ async def stocked(results: ResultStore) -> ResultStore:
     for team in TEAMS:
         for model in MODELS:
             for number in range(2):
-                kept = build_result(model=model, generation=BARE)
-                assert await results.put(team, f"{model}:{number}", kept, DAY)
+                stored = build_result(model=model, generation=BARE)
+                assert await results.put(team, f"{model}:{number}", stored, DAY)
     return results
 
 
@@ -137,16 +139,18 @@ async def test_what_is_forgotten_is_what_was_meant(
     assert count * len(PIXELS) <= stats.size_bytes <= count * (len(PIXELS) + 500)
     assert await stocked.purge(team, model) == count
     assert await stocked.stats(team, model) == ResultStats(results=0, size_bytes=0)
-    for each in TEAMS:
+    for team_name in TEAMS:
         for known in MODELS:
-            gone = (team or each, model or known) == (each, known)
-            assert (await stocked.get(each, f"{known}:1") is None) == gone
+            gone = (team or team_name, model or known) == (team_name, known)
+            assert (await stocked.get(team_name, f"{known}:1") is None) == gone
     assert await stocked.purge(None, None) == 18 - count
 
 
 async def test_hundreds_of_results_are_counted_and_forgotten(results: ResultStore) -> None:
-    kept = [build_result(model=MODELS[number % 2], generation=BARE) for number in range(700)]
-    assert all(await asyncio.gather(*(results.put("search", f"r{n}", each, DAY) for n, each in enumerate(kept))))
+    stored = [build_result(model=MODELS[number % 2], generation=BARE) for number in range(700)]
+    assert all(
+        await asyncio.gather(*(results.put("search", f"r{n}", team_name, DAY) for n, team_name in enumerate(stored)))
+    )
     assert await results.purge("search", MODELS[0]) == 350
     stats = await results.stats("search", None)
     assert stats
@@ -201,14 +205,14 @@ RESULTS = st.builds(
 
 
 @settings(max_examples=examples(100))
-@given(kept=RESULTS)
-def test_any_result_survives(redis_url: str, kept: Result) -> None:
-    async def kept_and_found() -> Result | None:
+@given(stored=RESULTS)
+def test_any_result_survives(redis_url: str, stored: Result) -> None:
+    async def put_and_get() -> Result | None:
         async with open_result_store("server", redis_url) as results:
-            assert await results.put("search", "r1", kept, DAY)
+            assert await results.put("search", "r1", stored, DAY)
             return await results.get("search", "r1")
 
-    assert asyncio.run(kept_and_found()) == kept
+    assert asyncio.run(put_and_get()) == stored
 
 
 async def test_in_memory_time_goes_on_when_told() -> None:

@@ -1,4 +1,4 @@
-"""The sandbox's pictures, decoded and looked at pixel by pixel."""
+"""The sandbox's images, decoded and inspected pixel by pixel."""
 
 import hashlib
 import io
@@ -29,10 +29,10 @@ class Held:
 def reference(image: Image.Image, form: str = "png", **settings: Any) -> Reference:
     body = io.BytesIO()
     image.save(body, form, **settings)
-    return brought(body.getvalue())
+    return reference_to(body.getvalue())
 
 
-def brought(body: bytes) -> Reference:
+def reference_to(body: bytes) -> Reference:
     return Reference(param="image[0]", digest=hashlib.sha256(body).hexdigest(), content=Held(body))
 
 
@@ -40,13 +40,13 @@ def plain(colour: Any, size: tuple[int, int] = (240, 160), mode: str = "RGB") ->
     return reference(Image.new(mode, size, colour))
 
 
-def wish(**fields: Any) -> Spec:
-    given = {"operation": Operation.GENERATE, "model": "gpt-image-2", "prompt": "A fox in the snow"}
-    return Spec(**(given | fields))
+def build_spec(**fields: Any) -> Spec:
+    spec_fields = {"operation": Operation.GENERATE, "model": "gpt-image-2", "prompt": "A fox in the snow"}
+    return Spec(**(spec_fields | fields))
 
 
 def edit(*references: Reference, **fields: Any) -> Spec:
-    return wish(operation=Operation.EDIT, references=references, **fields)
+    return build_spec(operation=Operation.EDIT, references=references, **fields)
 
 
 def drawn(spec: Spec, index: int = 0, size: Size = SIZE) -> Image.Image:
@@ -67,14 +67,14 @@ def near(pixel: Any, colour: tuple[int, ...], within: int = 12) -> bool:
 @pytest.mark.parametrize("size", [Size(1024, 1024), Size(1536, 1024), Size(241, 163), Size(64, 192), Size(1, 1)])
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp"])
 def test_a_picture_has_the_size_and_format_that_were_asked_for(form: str, size: Size) -> None:
-    image = drawn(wish(output_format=form), size=size)
+    image = drawn(build_spec(output_format=form), size=size)
     assert (image.format, image.size) == (form.upper(), (size.width, size.height))
 
 
 @pytest.mark.parametrize("size", [Size(1024, 700), Size(37, 41)])
 def test_every_format_shows_the_same_picture(size: Size) -> None:
     png, jpeg, webp = (
-        Image.open(io.BytesIO(draw(wish(output_format=form), "same", 0, size, None)))
+        Image.open(io.BytesIO(draw(build_spec(output_format=form), "same", 0, size, None)))
         for form in ("png", "jpeg", "webp")
     )
     assert distance(png, jpeg) < 4
@@ -83,27 +83,27 @@ def test_every_format_shows_the_same_picture(size: Size) -> None:
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp", "gif", "svg"])
 def test_the_same_request_gives_the_same_bytes(form: str) -> None:
-    spec = wish(output_format=form)
+    spec = build_spec(output_format=form)
     assert len({draw(spec, "f1", 0, SIZE, "low") for _ in range(2)}) == 1
 
 
 def test_every_fingerprint_and_every_index_gives_another_picture() -> None:
-    spec = wish()
-    pictures = [
-        Image.open(io.BytesIO(draw(spec, mark, index, SIZE, "low"))) for mark in ("f1", "f2") for index in range(3)
+    spec = build_spec()
+    images = [
+        Image.open(io.BytesIO(draw(spec, probe, index, SIZE, "low"))) for probe in ("f1", "f2") for index in range(3)
     ]
-    pairs = [(a, b) for i, a in enumerate(pictures) for b in pictures[:i]]
+    pairs = [(a, b) for i, a in enumerate(images) for b in images[:i]]
     assert min(distance(a, b) for a, b in pairs) > 4
 
 
 def test_every_sample_is_another_picture_and_says_which_it_is() -> None:
-    spec = wish(output_format="svg")
+    spec = build_spec(output_format="svg")
     plain_one, *samples = [draw(spec, "f", 0, Size(480, 480), "low", sample).decode() for sample in ("", "3fa2c1", "0")]
-    assert len({picture.partition("<text")[0] for picture in (plain_one, *samples)}) == 3
+    assert len({document.partition("<text")[0] for document in (plain_one, *samples)}) == 3
     assert "gpt-image-2, low, 480x480, sample 3fa2c1<" in samples[0]
     assert "sample" not in plain_one
-    several = draw(wish(n=4), "f", 2, Size(480, 480), "low", "3fa2c1")
-    assert several != draw(wish(n=4), "f", 1, Size(480, 480), "low", "3fa2c1")
+    several = draw(build_spec(n=4), "f", 2, Size(480, 480), "low", "3fa2c1")
+    assert several != draw(build_spec(n=4), "f", 1, Size(480, 480), "low", "3fa2c1")
 
 
 SIZES = (Size(480, 480), Size(720, 480), Size(480, 720), Size(960, 320), Size(320, 960))
@@ -114,16 +114,16 @@ SIZES = (Size(480, 480), Size(720, 480), Size(480, 720), Size(960, 320), Size(32
 def test_the_words_of_an_edit_hide_those_of_the_picture_that_is_edited(before: Size, after: Size) -> None:
     bands = []
     for words in ("a fox in the snow " * 4, ""):
-        first = draw(wish(prompt=words), "same landscape", 0, before, "low")
-        picture = Image.open(io.BytesIO(draw(edit(brought(first)), "same", 0, after, "low")))
-        bands.append(picture)
+        first = draw(build_spec(prompt=words), "same landscape", 0, before, "low")
+        edited = Image.open(io.BytesIO(draw(edit(reference_to(first)), "same", 0, after, "low")))
+        bands.append(edited)
     assert ImageChops.difference(*bands).getbbox() is None
 
 
 def test_quality_is_compression() -> None:
     for form in ("jpeg", "webp"):
         lengths = [
-            len(draw(wish(output_format=form, output_compression=quality), "f", 0, SIZE, None))
+            len(draw(build_spec(output_format=form, output_compression=quality), "f", 0, SIZE, None))
             for quality in (0, 60, None)
         ]
         assert lengths == sorted(set(lengths))
@@ -131,17 +131,17 @@ def test_quality_is_compression() -> None:
 
 @pytest.mark.parametrize("form", ["png", "webp"])
 def test_a_transparent_background_is_nothing_at_all(form: str) -> None:
-    image = drawn(wish(output_format=form, background="transparent"))
+    image = drawn(build_spec(output_format=form, background="transparent"))
     alpha = image.getchannel("A")
     assert image.mode == "RGBA"
     assert [alpha.getpixel(spot) for spot in ((0, 0), (239, 0), (0, 159), (239, 159))] == [0] * 4
     assert alpha.getpixel((120, 80)) == 255
-    assert drawn(wish(output_format=form)).mode == "RGB"
+    assert drawn(build_spec(output_format=form)).mode == "RGB"
 
 
 def lettered(**changed: Any) -> Image.Image:
-    """A picture whose landscape does not depend on the words."""
-    return Image.open(io.BytesIO(draw(wish(**changed), "same landscape", 0, Size(480, 480), changed.get("tier"))))
+    """Return an image whose circles do not depend on the words."""
+    return Image.open(io.BytesIO(draw(build_spec(**changed), "same landscape", 0, Size(480, 480), changed.get("tier"))))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_words_and_settings_can_be_read_on_the_picture(changed: dict[str, Any]) 
 
 
 def test_the_words_stand_out_from_their_band() -> None:
-    spec = wish(prompt="Fox " * 12)
+    spec = build_spec(prompt="Fox " * 12)
     image = drawn(spec, size=Size(480, 480)).convert("L")
     panel = image.crop((0, 320, 480, 480))
     tones = panel.histogram()
@@ -190,7 +190,7 @@ def test_letters_that_the_font_lacks_are_distinguishable() -> None:
 
 def texts(**fields: Any) -> list[tuple[str, float]]:
     """Return the lines of a square svg with their font sizes, the caption last."""
-    document = draw(wish(output_format="svg", **fields), "f", 0, Size(600, 600), "low")
+    document = draw(build_spec(output_format="svg", **fields), "f", 0, Size(600, 600), "low")
     lines = ET.fromstring(document).iter("{http://www.w3.org/2000/svg}text")  # noqa: S314 (our own document)
     return [(line.text or "", float(line.attrib["font-size"])) for line in lines]
 
@@ -209,17 +209,17 @@ def test_type_grows_with_the_room_and_long_words_end_in_an_ellipsis() -> None:
 )
 def test_text_stays_on_its_panel(size: Size) -> None:
     for words in ("Fox", "A fox in the snow " * 20, "word " * 6000, ""):
-        root = ET.fromstring(draw(wish(output_format="svg", prompt=words), "f", 0, size, "low"))  # noqa: S314 (our own document)
+        root = ET.fromstring(draw(build_spec(output_format="svg", prompt=words), "f", 0, size, "low"))  # noqa: S314 (our own document)
         panel = next(rect for rect in root.iter("{http://www.w3.org/2000/svg}rect") if "y" in rect.attrib).attrib
         for line in root.iter("{http://www.w3.org/2000/svg}text"):
             assert int(panel["y"]) < float(line.attrib["y"]) <= size.height
 
 
 def test_a_gif_moves() -> None:
-    image = drawn(wish(output_format="gif"))
+    image = drawn(build_spec(output_format="gif"))
     assert (image.format, image.size) == ("GIF", (240, 160))
     assert (getattr(image, "n_frames", 1), image.info["duration"]) == (9, 200)
-    few: Any = drawn(wish(output_format="gif", frame_count=4, frame_duration_ms=50))
+    few: Any = drawn(build_spec(output_format="gif", frame_count=4, frame_duration_ms=50))
     assert (few.n_frames, few.info["duration"]) == (4, 50)
     frames = []
     for number in range(4):
@@ -233,7 +233,7 @@ def svg(spec: Spec) -> ET.Element:
 
 
 def test_an_svg_is_well_formed_whatever_the_words_are() -> None:
-    root = svg(wish(output_format="svg", prompt='Café <b>&</b> "it\'s" \x00\x0b 中'))
+    root = svg(build_spec(output_format="svg", prompt='Café <b>&</b> "it\'s" \x00\x0b 中'))
     assert root.attrib["viewBox"] == "0 0 240 160"
     words = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert words == ['Café <b>&</b> "it\'s" 中', "gpt-image-2, low, 240x160"]
@@ -343,7 +343,7 @@ def test_a_large_photo_is_decoded_no_finer_than_needed() -> None:
 def test_a_broken_reference_is_refused_by_name(form: str) -> None:
     body = io.BytesIO()
     Image.effect_noise((200, 200), 80).save(body, form)
-    cut = brought(body.getvalue()[:3000])
+    cut = reference_to(body.getvalue()[:3000])
     with pytest.raises(UnreadableFile) as caught:
         drawn(edit(cut))
     assert (caught.value.param, caught.value.code) == ("image[0]", "invalid_image")
@@ -352,19 +352,19 @@ def test_a_broken_reference_is_refused_by_name(form: str) -> None:
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp"])
 @pytest.mark.parametrize("size", [Size(241, 163), Size(1, 1)])
 def test_a_preview_has_size_and_format_of_its_image(form: str, size: Size) -> None:
-    drawn_one = Image.open(io.BytesIO(preview(draw(wish(output_format=form), "f", 0, size, None), 0)))
+    drawn_one = Image.open(io.BytesIO(preview(draw(build_spec(output_format=form), "f", 0, size, None), 0)))
     assert (drawn_one.format, drawn_one.size) == (form.upper(), (size.width, size.height))
 
 
 def test_later_previews_come_closer_to_the_image() -> None:
-    image = draw(wish(), "f", 0, Size(480, 480), None)
+    image = draw(build_spec(), "f", 0, Size(480, 480), None)
     previews = [Image.open(io.BytesIO(preview(image, index))) for index in range(3)]
     distances = [distance(coarse, Image.open(io.BytesIO(image))) for coarse in previews]
     assert distances == sorted(set(distances), reverse=True)
 
 
 def test_a_preview_of_a_transparent_image_is_transparent() -> None:
-    image = preview(draw(wish(background="transparent"), "f", 0, SIZE, None), 2)
+    image = preview(draw(build_spec(background="transparent"), "f", 0, SIZE, None), 2)
     assert Image.open(io.BytesIO(image)).mode == "RGBA"
 
 

@@ -39,7 +39,7 @@ def test_what_an_older_gateway_served_without_buying_is_told_as_it_was(source: s
 
 @pytest.mark.parametrize("source", CacheStatus)
 def test_an_older_gateway_reads_what_a_newer_one_wrote(source: CacheStatus) -> None:
-    """It passes over the fields that it does not know, as a plain decoder does."""
+    """An older decoder ignores the fields that it does not know, as a plain decoder does."""
     assert msgspec.json.decode(encode_entry(entry(cache=source.value)), type=Entry) == entry(cache=source.value)
 
 

@@ -81,7 +81,7 @@ async def rows(kind: CsvFormat | FocusFormat, *entries: Entry) -> list[dict[str,
 
 
 def test_every_format_has_a_name() -> None:
-    assert {name: each.extension for name, each in available_formats().items()} == {
+    assert {name: form.extension for name, form in available_formats().items()} == {
         "csv": "csv",
         "focus": "csv",
         "parquet": "parquet",
@@ -170,7 +170,7 @@ async def test_parquet_holds_one_group_in_memory() -> None:
     async def counted() -> AsyncIterator[Entry]:
         for number in range(2500):
             if number % 250 == 0:
-                alive.append(sum(isinstance(each, Entry) for each in gc.get_objects()))
+                alive.append(sum(isinstance(form, Entry) for form in gc.get_objects()))
             yield full(hold_id=f"hold-{number}", cost=number)
 
     body = await joined(ParquetFormat(group=1000).write(counted()))
@@ -229,5 +229,5 @@ async def test_focus_adds_up_to_what_the_vendors_are_owed() -> None:
 
     charges = await rows(FocusFormat(), *entries)
 
-    assert sum(Decimal(row["BilledCost"]) for row in charges) == to_dollars(sum(each.cost for each in entries))
+    assert sum(Decimal(row["BilledCost"]) for row in charges) == to_dollars(sum(form.cost for form in entries))
     assert {row["x_CostBasis"] for row in charges} == {"usage", "table", "estimated", "unconfirmed"}

@@ -31,8 +31,8 @@ every_signature = pytest.mark.parametrize("headers", [{}, CDN], ids=["vendor", "
 def test_who_has_the_request_and_did_not_answer_may_bill_it(
     status: int, headers: dict[str, str], body: bytes, dialect: Dialect
 ) -> None:
-    found = dialect.read_failure(status, headers, body)
-    assert (found.kind, found.may_be_billed, step_after(found)) == (KINDS.TIMED_OUT, True, NextStep.GIVE_UP)
+    failure = dialect.read_failure(status, headers, body)
+    assert (failure.kind, failure.may_be_billed, step_after(failure)) == (KINDS.TIMED_OUT, True, NextStep.GIVE_UP)
 
 
 @every_dialect
@@ -42,8 +42,8 @@ def test_who_has_the_request_and_did_not_answer_may_bill_it(
 def test_what_nobody_documents_may_be_billed(
     status: int, headers: dict[str, str], body: bytes, dialect: Dialect
 ) -> None:
-    found = dialect.read_failure(status, headers, body)
-    assert (found.kind, found.may_be_billed, step_after(found)) == (KINDS.BROKEN_REPLY, True, NextStep.GIVE_UP)
+    failure = dialect.read_failure(status, headers, body)
+    assert (failure.kind, failure.may_be_billed, step_after(failure)) == (KINDS.BROKEN_REPLY, True, NextStep.GIVE_UP)
 
 
 @every_dialect
@@ -63,8 +63,8 @@ def test_what_nobody_documents_may_be_billed(
 def test_the_cdn_alone_knows_that_it_reached_nobody(
     headers: dict[str, str], body: bytes, kind: FailureKind, status: int, dialect: Dialect
 ) -> None:
-    found = dialect.read_failure(status, headers, body)
-    assert (found.kind, found.may_be_billed) == (kind, kind is KINDS.BROKEN_REPLY)
+    failure = dialect.read_failure(status, headers, body)
+    assert (failure.kind, failure.may_be_billed) == (kind, kind is KINDS.BROKEN_REPLY)
 
 
 @every_dialect
@@ -82,8 +82,8 @@ def test_the_cdn_alone_knows_that_it_reached_nobody(
 def test_what_vendors_document_as_worth_another_try_costs_nothing(
     status: int, kind: FailureKind, headers: dict[str, str], body: bytes, dialect: Dialect
 ) -> None:
-    found = dialect.read_failure(status, headers, body)
-    assert (found.kind, found.may_be_billed, step_after(found)) == (kind, False, NextStep.LATER)
+    failure = dialect.read_failure(status, headers, body)
+    assert (failure.kind, failure.may_be_billed, step_after(failure)) == (kind, False, NextStep.LATER)
 
 
 @every_dialect
@@ -107,18 +107,18 @@ def test_what_vendors_document_as_worth_another_try_costs_nothing(
 def test_what_is_no_error_of_the_api_is_the_operators(
     status: int, body: bytes, headers: dict[str, str], dialect: Dialect
 ) -> None:
-    found = dialect.read_failure(status, headers, body)
-    assert (found.kind, found.permanent, found.may_be_billed) == (KINDS.SERVER_ERROR, True, False)
-    assert step_after(found) is NextStep.NEXT_ROUTE
-    assert "operator" in found.message
-    assert to_signal(found) is Signal.NONE
+    failure = dialect.read_failure(status, headers, body)
+    assert (failure.kind, failure.permanent, failure.may_be_billed) == (KINDS.SERVER_ERROR, True, False)
+    assert step_after(failure) is NextStep.NEXT_ROUTE
+    assert "operator" in failure.message
+    assert to_signal(failure) is Signal.NONE
 
 
 @every_dialect
 @pytest.mark.parametrize("status", [301, 307, 405, 407, 411, 421, 426, 431, 508])
 def test_nor_are_callers_blamed_for_how_the_gateway_calls(status: int, dialect: Dialect) -> None:
-    found = dialect.read_failure(status, {}, UNNAMED)
-    assert (found.kind, found.permanent, found.may_be_billed) == (KINDS.SERVER_ERROR, True, False)
+    failure = dialect.read_failure(status, {}, UNNAMED)
+    assert (failure.kind, failure.permanent, failure.may_be_billed) == (KINDS.SERVER_ERROR, True, False)
 
 
 @every_dialect
@@ -133,8 +133,8 @@ def test_nor_are_callers_blamed_for_how_the_gateway_calls(status: int, dialect: 
     ],
 )
 def test_an_error_of_the_api_is_told_to_the_caller(status: int, kind: FailureKind, dialect: Dialect) -> None:
-    found = dialect.read_failure(status, CDN, UNNAMED)
-    assert (found.kind, found.message, found.may_be_billed) == (kind, "Oh no.", False)
+    failure = dialect.read_failure(status, CDN, UNNAMED)
+    assert (failure.kind, failure.message, failure.may_be_billed) == (kind, "Oh no.", False)
 
 
 @every_dialect
@@ -152,24 +152,24 @@ def test_an_error_of_the_api_is_told_to_the_caller(status: int, kind: FailureKin
     ],
 )
 def test_what_a_status_says_in_any_form(status: int, kind: FailureKind, body: bytes, dialect: Dialect) -> None:
-    found = dialect.read_failure(status, {}, body)
-    assert (found.kind, found.permanent) == (kind, False)
-    assert found.may_be_billed == (kind is KINDS.BROKEN_REPLY)
+    failure = dialect.read_failure(status, {}, body)
+    assert (failure.kind, failure.permanent) == (kind, False)
+    assert failure.may_be_billed == (kind is KINDS.BROKEN_REPLY)
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "unknown_url"), (404, "unknown_path")])
 def test_a_wrong_base_address_is_no_missing_model(status: int, code: str) -> None:
     body = msgspec.json.encode({"error": {"message": "Unknown request URL.", "code": code}})
-    found = OpenAIDialect().read_failure(status, {}, body)
-    assert (found.kind, found.permanent) == (KINDS.SERVER_ERROR, True)
+    failure = OpenAIDialect().read_failure(status, {}, body)
+    assert (failure.kind, failure.permanent) == (KINDS.SERVER_ERROR, True)
 
 
 def test_a_failure_is_read_by_the_version_before() -> None:
-    """It passes over members that it does not know."""
-    kept = msgspec.json.encode(OpenAIDialect().read_failure(405, {}, PAGE))
-    assert msgspec.json.decode(kept)["permanent"] is True
+    """An older decoder ignores members that it does not know."""
+    error = msgspec.json.encode(OpenAIDialect().read_failure(405, {}, PAGE))
+    assert msgspec.json.decode(error)["permanent"] is True
     old = msgspec.defstruct("old", [("kind", FailureKind), ("message", str), ("drawn", bool, False)])
-    assert msgspec.json.decode(kept, type=old).kind is KINDS.SERVER_ERROR  # type: ignore[attr-defined]
+    assert msgspec.json.decode(error, type=old).kind is KINDS.SERVER_ERROR  # type: ignore[attr-defined]
     assert msgspec.json.decode(b'{"kind":"server_error","message":""}', type=Failure).permanent is False
 
 
@@ -184,8 +184,8 @@ def test_another_gateway_that_says_that_it_may_be_billed_is_believed(status: int
     body = msgspec.json.encode(
         {"error": {"message": "Broken.", "code": "upstream_broken_reply", "may_be_billed": True}}
     )
-    found = dialect.read_failure(status, {}, body)
-    assert (found.may_be_billed, step_after(found)) == (True, NextStep.GIVE_UP)
+    failure = dialect.read_failure(status, {}, body)
+    assert (failure.may_be_billed, step_after(failure)) == (True, NextStep.GIVE_UP)
 
 
 @pytest.mark.parametrize(
@@ -203,9 +203,9 @@ def test_another_gateway_that_says_that_it_may_be_billed_is_believed(status: int
 )
 def test_only_an_error_of_the_api_ends_a_stream_for_nothing(event: bytes, kind: FailureKind) -> None:
     order = UpstreamRequest(spec=spec(), route=route(), price=price(), request_id="req_1")
-    found = OpenAIDialect().read_event(order, event)
-    assert isinstance(found, Failure)
-    assert found.kind is kind
+    failure = OpenAIDialect().read_event(order, event)
+    assert isinstance(failure, Failure)
+    assert failure.kind is kind
 
 
 def test_the_sandbox_fails_as_a_vendor_does() -> None:

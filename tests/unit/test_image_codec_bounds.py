@@ -21,7 +21,7 @@ from service.domain.errors import UnreadableFile
 from service.domain.generation import GeneratedImage
 from service.domain.image_spec import Reference
 from service.domain.routing import Transcode
-from tests.unit.test_image_codec import DARKROOM
+from tests.unit.test_image_codec import CODEC
 
 
 class Counted(io.BytesIO):
@@ -46,29 +46,29 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def sliced(picture: bytes) -> bytes:
-    """The same png with its pixels a byte a chunk."""
-    start = picture.index(b"IDAT") - 4
-    length = struct.unpack(">I", picture[start : start + 4])[0]
-    pixels = picture[start + 8 : start + 8 + length]
+def sliced(png: bytes) -> bytes:
+    """Return the png with one byte of pixels in each chunk."""
+    start = png.index(b"IDAT") - 4
+    length = struct.unpack(">I", png[start : start + 4])[0]
+    pixels = png[start + 8 : start + 8 + length]
     pieces = b"".join(chunk(b"IDAT", bytes([byte])) for byte in pixels)
-    return picture[:start] + pieces + picture[start + 12 + length :]
+    return png[:start] + pieces + png[start + 12 + length :]
 
 
 async def test_pixels_may_come_in_any_number_of_pieces() -> None:
     drawn = io.BytesIO()
     Image.effect_noise((96, 96), 100).save(drawn, "PNG")
-    picture = sliced(drawn.getvalue())
-    assert picture.count(b"IDAT") * 3 > MAX_HEADER_READS
-    bought = GeneratedImage(base64=pybase64.b64encode(picture))
-    developed = await DARKROOM.transcode(bought, Transcode(output_format="webp", quality=80))
+    png = sliced(drawn.getvalue())
+    assert png.count(b"IDAT") * 3 > MAX_HEADER_READS
+    generated = GeneratedImage(base64=pybase64.b64encode(png))
+    developed = await CODEC.transcode(generated, Transcode(output_format="webp", quality=80))
     assert pybase64.b64decode(developed.base64).startswith(b"RIFF")
 
 
 def test_who_is_trusted_is_not_counted() -> None:
-    thrifty = BoundedReader(io.BytesIO(bytes(2 * MAX_HEADER_READS)))
-    thrifty.lift_bound()
-    assert sum(len(thrifty.read(1)) for _ in range(2 * MAX_HEADER_READS)) == 2 * MAX_HEADER_READS
+    bounded = BoundedReader(io.BytesIO(bytes(2 * MAX_HEADER_READS)))
+    bounded.lift_bound()
+    assert sum(len(bounded.read(1)) for _ in range(2 * MAX_HEADER_READS)) == 2 * MAX_HEADER_READS
 
 
 def turned(padding: int) -> Reference:

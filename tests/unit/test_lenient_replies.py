@@ -38,9 +38,9 @@ MEMBERS = ("created", "size", "quality", "background", "output_format", "usage",
 
 def read(body: object, dialect: Dialect | None = None) -> Generation:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    found = (dialect or OpenAIDialect()).read(ORDER, bytearray(text))
-    assert isinstance(found, Generation), found
-    return found
+    outcome = (dialect or OpenAIDialect()).read(ORDER, bytearray(text))
+    assert isinstance(outcome, Generation), outcome
+    return outcome
 
 
 def charge(purchase: Generation) -> Charge:
@@ -147,26 +147,26 @@ def test_no_member_costs_the_picture(members: dict[str, Any], item: dict[str, An
 
 def is_sound(purchase: Generation) -> None:
     """The picture is there, everything has its type and can be written, and the money is no less than it can be."""
-    assert [bytes(picture.base64) for picture in purchase.images] == [BASE64.encode()]
+    assert [bytes(image.base64) for image in purchase.images] == [BASE64.encode()]
     texts = (purchase.tier, purchase.background, purchase.output_format, purchase.images[0].revised_prompt)
     assert all(text is None or isinstance(text, str) for text in texts)
     msgspec.json.encode((purchase.created, texts, purchase.svg_usage, purchase.usage))
-    found = charge(purchase)
-    if purchase.usage and found.basis is Basis.USAGE:
-        assert found.nano >= min(RATES.text_cached, RATES.image_cached) * purchase.usage.tokens_in
-        assert found.nano >= purchase.usage.image_out * RATES.image_out
+    outcome = charge(purchase)
+    if purchase.usage and outcome.basis is Basis.USAGE:
+        assert outcome.nano >= min(RATES.text_cached, RATES.image_cached) * purchase.usage.tokens_in
+        assert outcome.nano >= purchase.usage.image_out * RATES.image_out
     else:
-        assert found.basis is Basis.ESTIMATED
-        assert found.nano >= LOW
+        assert outcome.basis is Basis.ESTIMATED
+        assert outcome.nano >= LOW
 
 
 @given(ODD, JSON)
 def test_nor_in_a_stream(members: dict[str, Any], unknown: object) -> None:
     shown = {**members, "created_at": unknown, "partial_image_index": unknown, "b64_json": BASE64}
     preview = json.dumps({**shown, "type": "image_generation.partial_image"}).encode()
-    found = OpenAIDialect().read_event(ORDER, bytearray(preview))
-    assert isinstance(found, Preview)
-    assert (bytes(found.base64), found.index >= 0) == (BASE64.encode(), True)
+    outcome = OpenAIDialect().read_event(ORDER, bytearray(preview))
+    assert isinstance(outcome, Preview)
+    assert (bytes(outcome.base64), outcome.index >= 0) == (BASE64.encode(), True)
     done = json.dumps({**shown, "type": "image_generation.completed", "more": unknown}).encode()
     drawn = OpenAIDialect().read_event(ORDER, bytearray(done))
     assert isinstance(drawn, Generation), drawn
@@ -175,7 +175,7 @@ def test_nor_in_a_stream(members: dict[str, Any], unknown: object) -> None:
 
 @pytest.mark.parametrize("dialect", [OpenAIDialect(), TogetherDialect()])
 @pytest.mark.parametrize(
-    "told",
+    "token",
     [
         f'"data:image/png;base64,{BASE64}"',
         f'"DATA:image/png;charset=utf-8;BASE64,{BASE64}"',
@@ -187,9 +187,9 @@ def test_nor_in_a_stream(members: dict[str, Any], unknown: object) -> None:
         '"' + "".join(f"\\u00{ord(letter):02x}" for letter in BASE64) + '"',
     ],
 )
-def test_base64_is_found_however_it_is_wrapped(told: str, dialect: Dialect) -> None:
-    purchase = read(f'{{"data":[{{"b64_json":{told}}}]}}'.encode(), dialect)
-    assert [bytes(picture.base64) for picture in purchase.images] == [BASE64.encode()]
+def test_base64_is_found_however_it_is_wrapped(token: str, dialect: Dialect) -> None:
+    purchase = read(f'{{"data":[{{"b64_json":{token}}}]}}'.encode(), dialect)
+    assert [bytes(image.base64) for image in purchase.images] == [BASE64.encode()]
 
 
 @pytest.mark.parametrize(
@@ -208,9 +208,9 @@ def test_base64_is_found_however_it_is_wrapped(told: str, dialect: Dialect) -> N
 def test_json_that_only_lenient_encoders_write_is_read(odd: bytes, dialect: Dialect) -> None:
     for start in (b"", b"\xef\xbb\xbf"):
         body = start + b'{%s,"data":[{"b64_json":"%s","revised_prompt":"\\ud800 fox"}]}' % (odd, BASE64.encode())
-        (picture,) = read(body, dialect).images
-        assert bytes(picture.base64) == BASE64.encode()
-        assert msgspec.json.encode(picture.revised_prompt) == b'"? fox"'
+        (image,) = read(body, dialect).images
+        assert bytes(image.base64) == BASE64.encode()
+        assert msgspec.json.encode(image.revised_prompt) == b'"? fox"'
 
 
 @pytest.mark.parametrize("dialect", [OpenAIDialect(), TogetherDialect()])
@@ -233,17 +233,17 @@ def test_json_that_only_lenient_encoders_write_is_read(odd: bytes, dialect: Dial
     ],
 )
 def test_without_a_picture_a_reply_is_broken(body: bytes, dialect: Dialect) -> None:
-    found = dialect.read(ORDER, bytearray(body))
-    assert isinstance(found, Failure)
-    assert (found.kind, found.may_be_billed) == (FailureKind.BROKEN_REPLY, True)
+    outcome = dialect.read(ORDER, bytearray(body))
+    assert isinstance(outcome, Failure)
+    assert (outcome.kind, outcome.may_be_billed) == (FailureKind.BROKEN_REPLY, True)
 
 
 @pytest.mark.parametrize("dialect", [OpenAIDialect(), TogetherDialect()])
 @pytest.mark.parametrize("odd", [None, {}, {"b64_json": None}, "AAAA", 7, []])
 def test_a_picture_beside_something_unreadable_is_delivered_and_both_are_booked(odd: object, dialect: Dialect) -> None:
-    found = read({"data": [odd, {"b64_json": BASE64}]}, dialect)
-    assert (len(found.images), found.unreadable_images) == (1, 1)
-    two = cost(spec(n=2, tier="low", size=Size(1024, 1024)), model(), route(), PRICE, found)
+    outcome = read({"data": [odd, {"b64_json": BASE64}]}, dialect)
+    assert (len(outcome.images), outcome.unreadable_images) == (1, 1)
+    two = cost(spec(n=2, tier="low", size=Size(1024, 1024)), model(), route(), PRICE, outcome)
     assert (two.nano, two.basis) == (2 * ESTIMATE, Basis.ESTIMATED)
 
 
@@ -254,8 +254,8 @@ def test_a_size_that_cannot_be_is_not_what_is_booked(size: str) -> None:
 
 def test_tokens_of_no_kind_are_kept_apart() -> None:
     usage = {"input_tokens": 1_510, "input_tokens_details": {"text_tokens": 10}, "output_tokens": 196}
-    found = read({"data": [{"b64_json": BASE64}], "usage": usage}).usage
-    assert found == Usage(text_in=10, other_in=1_500, image_out=196)
+    outcome = read({"data": [{"b64_json": BASE64}], "usage": usage}).usage
+    assert outcome == Usage(text_in=10, other_in=1_500, image_out=196)
 
 
 def test_tokens_that_details_leave_out_are_booked_at_the_dearer_rate() -> None:
@@ -270,14 +270,14 @@ def test_tokens_that_details_leave_out_are_booked_at_the_dearer_rate() -> None:
 def test_without_kinds_what_no_prompt_can_be_is_booked_as_pictures() -> None:
     usage = {"input_tokens": 1_510, "output_tokens": 196}
     most = len("a red fox") + 2 * 64  # the prompt in bytes, and what may stand around it and around the picture
-    found = cost(edit(tier="low"), model(), route(), PRICE, read({"data": [{"b64_json": BASE64}], "usage": usage}))
-    assert found == Charge(nano=most * 5_000 + (1_510 - most) * 8_000 + LOW, basis=Basis.USAGE)
+    outcome = cost(edit(tier="low"), model(), route(), PRICE, read({"data": [{"b64_json": BASE64}], "usage": usage}))
+    assert outcome == Charge(nano=most * 5_000 + (1_510 - most) * 8_000 + LOW, basis=Basis.USAGE)
 
 
 def test_the_ordinary_picture_is_passed_on_by_reference() -> None:
     body = bytearray(json.dumps({"data": [{"b64_json": BASE64 * 1000}]}).encode())
-    found = OpenAIDialect().read(ORDER, body)
-    assert isinstance(found, Generation)
-    base64 = found.images[0].base64
+    outcome = OpenAIDialect().read(ORDER, body)
+    assert isinstance(outcome, Generation)
+    base64 = outcome.images[0].base64
     assert isinstance(base64, memoryview)
     assert base64.obj is body

@@ -1,4 +1,4 @@
-"""What a message names to be installed is there to be installed."""
+"""Installs that messages name exist."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
 OFF_THE_INDEX = re.compile(r"pip install '?image-gateway|image-gateway\[")
 OLD = {"CHANGELOG.md", "tests/unit/test_optional_packages.py"}
-"""What was said at the time, and this."""
+"""Pages about the past, and this file."""
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

@@ -1,4 +1,4 @@
-"""What a call carries: the form as vendors read it, its length known beforehand, nothing of it in one piece."""
+"""The body of a call: a form as vendors read it, of known length, never in one chunk."""
 
 import io
 from typing import cast

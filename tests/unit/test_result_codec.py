@@ -24,7 +24,9 @@ from tests.support.profiles import examples
 from tests.support.result_stores import build_generation, build_image, build_result
 
 KEY = "igw:result:search:r1"
-KEPT = build_result(generation=build_generation(images=(build_image(b"fox" * 100, "a fox"), build_image(b"owl" * 100))))
+RESULT = build_result(
+    generation=build_generation(images=(build_image(b"fox" * 100, "a fox"), build_image(b"owl" * 100)))
+)
 
 RESULT_OF_852BA53 = (
     b"igr\x03\x10'\xa0\x9f\xae\xdf\x1e8\x00\x07\x00\x00\x00\xcbpainter\xdc\x00\x11\xa5alpha\xadalpha/painter"
@@ -69,27 +71,27 @@ SAME_FAILURE = Failure(
 ADDED_SINCE_852BA53 = {"other_in"}
 
 
-def parcel() -> bytes:
+def encoded_result() -> bytes:
     """A good one."""
-    spelled = encode_result(KEPT, KEY)
-    assert spelled
-    return spelled
+    encoded_bytes = encode_result(RESULT, KEY)
+    assert encoded_bytes
+    return encoded_bytes
 
 
 def test_one_that_is_whole_is_read() -> None:
-    assert decode_result(parcel(), KEY) == KEPT
+    assert decode_result(encoded_result(), KEY) == RESULT
 
 
 def test_every_byte_counts() -> None:
-    for place in range(len(parcel())):
+    for place in range(len(encoded_result())):
         for flip in (1, 0x80, 0xFF):
-            spoilt = bytearray(parcel())
+            spoilt = bytearray(encoded_result())
             spoilt[place] ^= flip
             assert decode_result(bytes(spoilt), KEY) is None
 
 
 def test_every_truncation_is_a_miss() -> None:
-    whole = parcel()
+    whole = encoded_result()
     for length in range(len(whole)):
         assert decode_result(whole[:length], KEY) is None
         assert decode_result(whole[len(whole) - length :], KEY) is None
@@ -98,8 +100,8 @@ def test_every_truncation_is_a_miss() -> None:
 @settings(max_examples=examples(300))
 @given(start=st.integers(0, 500), cut=st.integers(0, 50), put=st.binary(max_size=50))
 def test_whatever_is_written_into_it_is_a_miss_or_the_same(start: int, cut: int, put: bytes) -> None:
-    spoilt = parcel()[:start] + put + parcel()[start + cut :]
-    assert decode_result(spoilt, KEY) == (KEPT if spoilt == parcel() else None)
+    spoilt = encoded_result()[:start] + put + encoded_result()[start + cut :]
+    assert decode_result(spoilt, KEY) == (RESULT if spoilt == encoded_result() else None)
 
 
 @given(st.binary(max_size=300))
@@ -110,7 +112,7 @@ def test_anything_else_is_a_miss(junk: bytes) -> None:
 
 @pytest.mark.parametrize("key", ["igw:result:search:r2", "igw:result:ads:r1", ""])
 def test_under_another_key_it_is_a_miss(key: str) -> None:
-    assert decode_result(parcel(), key) is None
+    assert decode_result(encoded_result(), key) is None
 
 
 @pytest.mark.parametrize(
@@ -129,15 +131,15 @@ def test_one_that_is_sealed_well_and_makes_no_sense_is_a_miss(inside: bytes) -> 
 
 
 def test_pictures_that_are_longer_or_shorter_than_they_should_be_are_a_miss() -> None:
-    inside = parcel()[12:]
-    assert decode_result(with_checksum(KEY, inside), KEY) == KEPT
+    inside = encoded_result()[12:]
+    assert decode_result(with_checksum(KEY, inside), KEY) == RESULT
     for other in (inside[:-1], inside + b"x"):
         assert decode_result(with_checksum(KEY, other), KEY) is None
 
 
 def test_its_beginning_says_of_which_model_it_is() -> None:
-    assert parse_model(parcel()[:HEAD_BYTES]) == KEPT.model
-    for other in (None, b"", b"igr", b"x" * HEAD_BYTES, parcel()[1:]):
+    assert parse_model(encoded_result()[:HEAD_BYTES]) == RESULT.model
+    for other in (None, b"", b"igr", b"x" * HEAD_BYTES, encoded_result()[1:]):
         assert parse_model(other) is None
 
 
@@ -158,11 +160,11 @@ def test_what_cannot_be_spelled_is_not_packed(unspeakable: object) -> None:
 
 def test_pictures_come_out_as_bytes_of_canonical_base64() -> None:
     loose = pybase64.b64encode(b"fo")[:-2] + b"9="  # the last digit has bits that say nothing
-    spelled = encode_result(build_result(generation=Generation(images=(GeneratedImage(base64=loose),))), KEY)
-    assert spelled
-    found = decode_result(spelled, KEY)
-    assert found
-    assert found.generation.images[0].base64 == pybase64.b64encode(b"fo")
+    encoded_bytes = encode_result(build_result(generation=Generation(images=(GeneratedImage(base64=loose),))), KEY)
+    assert encoded_bytes
+    decoded = decode_result(encoded_bytes, KEY)
+    assert decoded
+    assert decoded.generation.images[0].base64 == pybase64.b64encode(b"fo")
 
 
 def test_a_result_of_an_older_gateway_is_read() -> None:

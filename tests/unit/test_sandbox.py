@@ -35,7 +35,7 @@ def price(**basis: Any) -> Price:
 
 
 BY_TOKEN = price(rates=RATES, tokens=Tokens(grid={"low": 16, "medium": 48}))
-BY_PICTURE = price(per_image=53_000_000)
+PRICE_PER_IMAGE = price(per_image=53_000_000)
 
 
 class Held:
@@ -58,11 +58,16 @@ class Clock:
 
 
 def order(paid: Price = BY_TOKEN, **fields: Any) -> UpstreamRequest:
-    given: dict[str, Any] = {"operation": Operation.GENERATE, "model": "gpt-image-2", "prompt": "A fox", "size": SMALL}
+    spec_fields: dict[str, Any] = {
+        "operation": Operation.GENERATE,
+        "model": "gpt-image-2",
+        "prompt": "A fox",
+        "size": SMALL,
+    }
     route = Route(
         backend="sandbox", model="gpt-image-2", carries=frozenset(), formats=frozenset({"png"}), prices=(paid,)
     )
-    return UpstreamRequest(spec=Spec(**(given | fields)), route=route, price=paid, request_id="r1")
+    return UpstreamRequest(spec=Spec(**(spec_fields | fields)), route=route, price=paid, request_id="r1")
 
 
 def red() -> Reference:
@@ -71,7 +76,7 @@ def red() -> Reference:
     return Reference(param="image", digest="red", media_type="image/png", content=Held(body.getvalue()))
 
 
-async def bought(placed: UpstreamRequest, **settings: Any) -> Generation:
+async def generate(placed: UpstreamRequest, **settings: Any) -> Generation:
     backend: Backend = SandboxBackend(SandboxSettings(**settings))
     outcome = await call(backend, placed)
     assert isinstance(outcome, Generation)
@@ -89,8 +94,8 @@ def test_it_has_to_see_the_pictures() -> None:
 
 
 async def test_it_delivers_n_different_pictures_that_open() -> None:
-    purchase = await bought(order(n=3))
-    bodies = [pybase64.b64decode(picture.base64, validate=True) for picture in purchase.images]
+    purchase = await generate(order(n=3))
+    bodies = [pybase64.b64decode(generated_image.base64, validate=True) for generated_image in purchase.images]
     assert len(set(bodies)) == 3
     for body in bodies:
         with Image.open(io.BytesIO(body)) as image:
@@ -98,17 +103,17 @@ async def test_it_delivers_n_different_pictures_that_open() -> None:
 
 
 async def test_it_says_what_it_drew() -> None:
-    purchase = await bought(order())
+    purchase = await generate(order())
     assert (purchase.size, purchase.tier, purchase.background) == (SMALL, "medium", "opaque")
     assert (purchase.output_format, purchase.created, purchase.svg_usage) == ("png", None, None)
-    clear = await bought(order(background="transparent", output_format="webp", tier="low", size=None))
+    clear = await generate(order(background="transparent", output_format="webp", tier="low", size=None))
     assert (clear.size, clear.tier, clear.background) == (Size(1024, 1024), "low", "transparent")
     assert clear.output_format == "webp"
 
 
 async def test_each_call_draws_another_sample_unless_it_names_a_seed() -> None:
-    free = [(await bought(order())).images[0].base64 for _ in range(3)]
-    seeded = [(await bought(order(seed=seed))).images[0].base64 for seed in (2, 2, 3)]
+    free = [(await generate(order())).images[0].base64 for _ in range(3)]
+    seeded = [(await generate(order(seed=seed))).images[0].base64 for seed in (2, 2, 3)]
     assert len({*free, *seeded}) == 5
     assert seeded[0] == seeded[1]
 
@@ -130,25 +135,25 @@ async def test_the_number_of_a_sample_is_on_the_picture() -> None:
     ],
 )
 async def test_usage_follows_the_vendors_formula(fields: dict[str, Any], usage: Usage) -> None:
-    assert (await bought(order(**fields))).usage == usage
+    assert (await generate(order(**fields))).usage == usage
 
 
 async def test_an_edit_counts_the_pictures_that_came_in() -> None:
-    purchase = await bought(order(operation=Operation.EDIT, references=(red(), red()), n=2))
+    purchase = await generate(order(operation=Operation.EDIT, references=(red(), red()), n=2))
     assert purchase.usage == Usage(text_in=4, image_in=5800, image_out=3072)
 
 
 @pytest.mark.parametrize(
     ("paid", "tier"),
     [
-        (BY_PICTURE, None),
+        (PRICE_PER_IMAGE, None),
         (price(rates=RATES, tokens=Tokens(table={"medium": {Size(1024, 1024): 1056}})), None),
     ],
 )
 async def test_where_tokens_are_not_known_none_are_counted(paid: Price, tier: str | None) -> None:
-    purchase = await bought(order(paid))
+    purchase = await generate(order(paid))
     assert (purchase.usage, purchase.tier) == (None, tier)
-    assert (await bought(order(paid, tier="low"))).usage is None
+    assert (await generate(order(paid, tier="low"))).usage is None
 
 
 KINDS = {
@@ -226,7 +231,7 @@ async def test_directives_count_for_one_request_where_they_are_allowed() -> None
 
 
 async def test_directives_are_mere_words_where_they_are_not_allowed() -> None:
-    assert len((await bought(order(prompt="[sandbox fail=server_error]"))).images) == 1
+    assert len((await generate(order(prompt="[sandbox fail=server_error]"))).images) == 1
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,10 @@ class Reply(msgspec.Struct):
 
 def read(body: bytes) -> list[tuple[bytes | None, str | None]]:
     text = split_images(bytearray(body))
-    found = msgspec.json.decode(text.json, type=Reply).data
+    read_items = msgspec.json.decode(text.json, type=Reply).data
     return [
-        (None if (base64 := text.base64_for(item.b64_json)) is None else bytes(base64), item.note) for item in found
+        (None if (base64 := text.base64_for(item.b64_json)) is None else bytes(base64), item.note)
+        for item in read_items
     ]
 
 
@@ -51,7 +52,7 @@ def test_nothing_of_a_picture_is_copied_or_walked_through() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "base64"),
+    ("token", "base64"),
     [
         (rb"AB\/C", b"AB/C"),
         (rb"AB\u0041", b"ABA"),
@@ -63,8 +64,8 @@ def test_nothing_of_a_picture_is_copied_or_walked_through() -> None:
         (b"", None),
     ],
 )
-def test_what_is_spelled_otherwise_is_read_as_it_is_spelled(told: bytes, base64: bytes | None) -> None:
-    assert read(b'{"data":[{"b64_json":"%s"},{"b64_json":"QQ==","note":"a \\"fox\\""}]}' % told) == [
+def test_what_is_spelled_otherwise_is_read_as_it_is_spelled(token: bytes, base64: bytes | None) -> None:
+    assert read(b'{"data":[{"b64_json":"%s"},{"b64_json":"QQ==","note":"a \\"fox\\""}]}' % token) == [
         (base64, None),
         (b"QQ==", 'a "fox"'),
     ]

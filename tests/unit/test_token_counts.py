@@ -1,4 +1,4 @@
-"""What OpenAI says it counted, in all the places where it may say so."""
+"""OpenAI's token counts, in every form that a reply may have."""
 
 from typing import Any
 

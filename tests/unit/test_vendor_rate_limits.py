@@ -1,4 +1,4 @@
-"""What vendors say in headers about their limits."""
+"""Rate limits in vendors' headers."""
 
 import pytest
 
@@ -10,7 +10,7 @@ RATE = "x-ratelimit"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "seconds"),
     [
         ("1s", 1),
         ("6m0s", 360),
@@ -27,8 +27,8 @@ RATE = "x-ratelimit"
         ("9" * 400, None),
     ],
 )
-def test_how_long_until_all_is_back(text: str, said: float | None) -> None:
-    assert parse_duration(text) == said
+def test_how_long_until_all_is_back(text: str, seconds: float | None) -> None:
+    assert parse_duration(text) == seconds
 
 
 def test_openai_says_it_for_each_measure() -> None:
