@@ -53,15 +53,15 @@ SUMS = Section(
             since="now/M",
         ),
         number(
-            "Per picture",
-            "US dollars for each picture that was delivered, in this range.",
+            "Per image",
+            "US dollars for each delivered image, in this range.",
             f"{queries.increase(COST)} / {queries.increase(IMAGES)}",
             "currencyUSD",
             decimals=4,
         ),
         number(
             "Saved",
-            "US dollars that hits and joined purchases spared, in this range.",
+            "US dollars avoided by hits and joined requests, in this range.",
             queries.increase(SAVED),
             "currencyUSD",
             decimals=2,
@@ -75,9 +75,9 @@ SUMS = Section(
             decimals=0,
         ),
         number(
-            "Not sure",
-            "Share of the spending that is an estimate or unconfirmed: calls without a verdict, prices that a vendor "
-            "does not say. It is booked at its worst, so the bill is below.",
+            "Unconfirmed",
+            "Share of the spending that is estimated or unconfirmed: calls with an unknown outcome, prices that a"
+            " vendor does not state. It is posted at the worst price, so the bill is lower.",
             queries.share(UNSURE, COST),
             "percentunit",
             high=1,
@@ -117,8 +117,8 @@ WHERE = Section(
         bars("Spent by model", "US dollars in this range.", "model"),
         bars(
             "Spent by basis",
-            "`usage`: by what the vendor counted. `table`: by a fixed price. `estimated`: the vendor says no price. "
-            "`unconfirmed`: no verdict came, booked at the worst price.",
+            "`usage`: by what the vendor counted. `table`: by a fixed price. `estimated`: the vendor states no "
+            "price. `unconfirmed`: the outcome is unknown, posted at the worst price.",
             "basis",
         ),
     ),
@@ -156,7 +156,7 @@ BUDGET = Section(
         ),
         Pane(
             title="Budgets and forecasts",
-            says="Limit, spent, and what will have been spent when the window ends, at the present pace.",
+            says="Limit, spending, and spending at the end of the window at the present pace.",
             queries=(
                 Query(queries.budget_limit(queries.IN_TEAMS, "team, window, scope"), "Limit"),
                 Query(queries.budget_spent(queries.IN_TEAMS), "Spent"),
@@ -181,18 +181,18 @@ BUDGET = Section(
 )
 
 WORTH = Section(
-    title="What it is worth",
+    title="Value",
     panes=(
         lines(
-            "Cost of a picture by model",
-            "US dollars for each picture that was bought. A jump is another tier, another size, or another price.",
+            "Cost of an image by model",
+            "US dollars for each generated image. A jump is another tier, another size, or another price.",
             "currencyUSD",
             Query(f"{queries.rate(COST, 'model')} / ({queries.rate(IMAGES, 'model')} > 0)", "{{model}}"),
             decimals=3,
         ),
         lines(
             "Saved by team",
-            "US dollars per hour that the cache and joined purchases spare.",
+            "US dollars per hour avoided by the cache and joined requests.",
             "currencyUSD",
             Query(queries.per_hour(SAVED, "team"), "{{team}}"),
             stacked=True,
@@ -207,15 +207,15 @@ WORTH = Section(
         ),
         lines(
             "How holds end",
-            "Posted: bought and booked. Voided: not billed. Expired: nobody came back; booked at the worst price, or "
-            "void.",
+            "Posted: billed and entered. Voided: not billed. Expired: its replica was lost; posted at the worst "
+            "price, or voided.",
             "ops",
             Query(queries.rate(queries.HOLDS, "end"), "{{end}}"),
             width=12,
         ),
         lines(
-            "Not sure",
-            "US dollars per hour that were booked as an estimate or unconfirmed.",
+            "Unconfirmed",
+            "US dollars per hour that were posted as estimated or unconfirmed.",
             "currencyUSD",
             Query(queries.per_hour(UNSURE, "backend, basis"), "{{backend}} {{basis}}"),
             width=12,

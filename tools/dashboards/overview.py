@@ -35,15 +35,14 @@ NOW = Section(
     panes=(
         number(
             "Requests",
-            "Requests that are answered per second, whatever they came to. Those for health and metrics are not "
-            "counted.",
+            "Answered requests per second, with any outcome. Health checks and scrapes are not counted.",
             queries.rate(REQUESTS),
             "reqps",
         ),
         number(
             "Availability",
-            "Of the requests that were good, the share that was served in this range. What callers did wrong, and "
-            "what their limits refused, does not count. The objective is 99.5 %.",
+            "Share of valid requests that were served in this range. Callers' mistakes and refusals by limits do "
+            "not count. The objective is 99.5 %.",
             f"1 - {queries.share(FAILED, GOOD)}",
             "percentunit",
             steps=AVAILABILITY,
@@ -52,8 +51,7 @@ NOW = Section(
         ),
         number(
             "Slowest 5 %",
-            "19 of 20 pictures were served sooner, hits included. A picture of the best quality takes up to two "
-            "minutes.",
+            "19 of 20 images were served faster, hits included. An image of the best quality takes up to two minutes.",
             queries.request_seconds(0.95),
             "s",
             steps=((None, GREEN), (60, YELLOW), (120, RED)),
@@ -63,7 +61,7 @@ NOW = Section(
         ),
         number(
             "Saved by the cache",
-            "What hits and joined purchases would have cost, as a share of that and what was spent, in this range.",
+            "Avoided cost of hits and joined requests, as a share of avoided cost and spending, in this range.",
             queries.saved_share(SAVED, COST),
             "percentunit",
             high=1,
@@ -71,7 +69,7 @@ NOW = Section(
         ),
         number(
             "Breakers not closed",
-            "Backends that are left alone, or tried with a single call, because they failed.",
+            "Backends that get no calls, or one test call, because they failed.",
             queries.breakers_not_closed(),
             "none",
             steps=((None, GREEN), (1, RED)),
@@ -84,21 +82,21 @@ TRAFFIC = Section(
     panes=(
         lines(
             "Requests by outcome",
-            "What requests came to. `served` should be nearly all of it.",
+            "Requests by outcome. Nearly all should be `served`.",
             "reqps",
             Query(queries.rate(REQUESTS, "outcome"), "{{outcome}}"),
             stacked=True,
         ),
         lines(
             "Requests by model",
-            "Which models are asked for. `unknown`: none, or one that there is not.",
+            "Requested models. `unknown`: no model, or one that does not exist.",
             "reqps",
             Query(queries.named(queries.rate(REQUESTS, "model"), "model", "unknown"), "{{model}}"),
             stacked=True,
         ),
         lines(
-            "Pictures by team",
-            "Pictures that were bought per second; hits are not among them. A click on a team leads to its dashboard.",
+            "Images by team",
+            "Generated images per second, without hits. A click on a team opens its dashboard.",
             "ops",
             Query(queries.rate(IMAGES, "team"), "{{team}}"),
             stacked=True,
@@ -128,7 +126,7 @@ ERRORS = Section(
         ),
         lines(
             "Refused by limits",
-            "Requests that a limit of a team or of its key refused. Nothing was bought.",
+            "Requests refused by a limit of a team or its key. No backend was called.",
             "reqps",
             Query(queries.rate(REFUSALS, "team, limit"), "{{team}} {{limit}}"),
             stacked=True,
@@ -141,9 +139,9 @@ LATENCY = Section(
     title="Latency",
     panes=(
         lines(
-            "How long requests take",
-            "Pictures that were served, hits included, from the first byte of the request to the last of the answer: "
-            "half of them, 19 of 20 and 99 of 100 take less. The objective is 99 % within 120 s.",
+            "Duration of requests",
+            "Served images, hits included, from the first byte of the request to the last byte of the response: "
+            "half, 19 of 20 and 99 of 100 take less. The objective is 99 % within 120 s.",
             "s",
             *(
                 Query(queries.request_seconds(share), name)
@@ -158,7 +156,7 @@ LATENCY = Section(
         ),
         lines(
             "Until the first preview",
-            "How long callers of streams wait until they see something: half of them, and 19 of 20, less.",
+            "Time until the first preview of a stream: half of the streams, and 19 of 20, take less.",
             "s",
             *(
                 Query(queries.quantile(share, queries.FIRST_PREVIEW_SECONDS, queries.IN_MODELS), name)
@@ -180,14 +178,14 @@ MONEY = Section(
         ),
         lines(
             "Spent and saved",
-            "US dollars per hour: what vendors were paid, and what the cache and joined purchases spared.",
+            "US dollars per hour: spending at vendors, and cost avoided by the cache and joined requests.",
             "currencyUSD",
             Query(queries.per_hour(COST), "spent"),
             Query(queries.per_hour(SAVED), "saved"),
         ),
         lines(
-            "Looked up",
-            "What the cache answered. `bypass`: the caller, team or model wants none.",
+            "Cache results",
+            "Results of cache lookups. `bypass`: caller, team or model use no cache.",
             "reqps",
             Query(queries.rate(queries.CACHE_RESULTS, "result"), "{{result}}"),
             stacked=True,
@@ -200,19 +198,16 @@ INSIDE = Section(
     panes=(
         Pane(
             title="Breakers",
-            says=(
-                "Open: calls to the backend fail so often that it is left alone. Trying: one call finds out if it is "
-                "well."
-            ),
+            says=("Open: the backend fails so often that it gets no calls. Trying: one call tests it."),
             queries=(Query(queries.breaker_states(), "{{backend}}"),),
             unit="none",
             kind=Kind.STATES,
             states=BREAKER_STATES,
         ),
         lines(
-            "Waiting for the books",
-            "Age of the oldest entry that is not in the ledger of record yet. Above a minute the database is slow or "
-            "away.",
+            "Oldest unwritten entry",
+            "Age of the oldest entry that is not yet in the ledger. Above a minute the database is slow or "
+            "unreachable.",
             "s",
             Query(queries.oldest_entry(), "oldest entry"),
             steps=((None, GREEN), (60, RED)),
@@ -227,8 +222,7 @@ INSIDE = Section(
         ),
         lines(
             "Event loop",
-            "How late the event loop comes to what is due, 99 times of 100 at most. Above half a second the process "
-            "has more to do than one core.",
+            "Delay of the event loop, 99th percentile. Above half a second the process needs more than one core.",
             "s",
             Query(queries.quantile(0.99, queries.LOOP_LAG_SECONDS, by="instance"), "{{instance}}"),
             steps=((None, GREEN), (0.5, RED)),
@@ -271,7 +265,7 @@ INSIDE = Section(
         ),
         number(
             "Cache errors",
-            "How often the cache could not be asked, in this range. Then everything is a miss, and is bought.",
+            "Failed accesses to the cache in this range. Each is treated as a miss.",
             queries.increase(queries.CACHE_ERRORS),
             "none",
             width=6,
@@ -284,7 +278,7 @@ INSIDE = Section(
 OVERVIEW = Dashboard(
     name="overview",
     title="Image gateway: overview",
-    says="Traffic, errors, latency, money and the state of what is inside.",
+    says="Traffic, errors, latency, money and the state of the gateway.",
     sections=(NOW, TRAFFIC, ERRORS, LATENCY, MONEY, INSIDE),
     variables=(TEAM, MODEL, BACKEND),
 )

@@ -128,7 +128,7 @@ WORK = Section(
     panes=(
         lines(
             "By outcome",
-            "What the team's requests came to.",
+            "Requests of the team by outcome.",
             "reqps",
             Query(queries.rate(REQUESTS, "outcome"), "{{outcome}}"),
             stacked=True,
@@ -142,27 +142,27 @@ WORK = Section(
         ),
         lines(
             "From the cache",
-            "How the team's requests met the cache. `bypass` buys every time.",
+            "Cache results of the team's requests. `bypass`: a backend is called each time.",
             "reqps",
             Query(queries.rate(REQUESTS, "cache"), "{{cache}}"),
             stacked=True,
         ),
         lines(
-            "Pictures by size",
-            "Pictures that were bought, by size class and operation.",
+            "Images by size",
+            "Generated images by size class and operation.",
             "ops",
             Query(queries.rate(IMAGES, "size_class, operation"), "{{size_class}} {{operation}}"),
             stacked=True,
         ),
         lines(
             "Slowest 5 % by model",
-            "How long the models take that this team asks for; everybody's pictures are counted.",
+            "Duration of the models that this team requests; images of all teams are counted.",
             "s",
             Query(queries.of_used_models(queries.request_seconds(0.95, by="model"), REQUESTS), "{{model}}"),
         ),
         Pane(
             title="Slowest",
-            says="The ten slowest kinds of request among the models that this team asks for: 19 of 20 take less.",
+            says="The ten slowest kinds of request among the models that this team requests: 19 of 20 take less.",
             queries=(Query(queries.slowest_requests(REQUESTS), "95 % take less than"),),
             unit="s",
             kind=Kind.TABLE,
@@ -190,7 +190,7 @@ MONEY = Section(
         ),
         lines(
             "Saved",
-            "US dollars per hour that the cache and joined purchases spare.",
+            "US dollars per hour avoided by the cache and joined requests.",
             "currencyUSD",
             Query(queries.per_hour(SAVED, "model"), "{{model}}"),
             stacked=True,

@@ -30,14 +30,14 @@ NOW = Section(
         number("Calls", "Calls to vendors per second.", queries.rate(CALLS_MADE), "reqps"),
         number(
             "Failed",
-            "Share of the calls that brought nothing, in this range. What another backend mended is included.",
+            "Share of calls that delivered nothing, in this range. Failures that a failover made good are included.",
             queries.share(FAILED, CALLS_MADE),
             "percentunit",
             high=1,
             decimals=1,
             steps=((None, GREEN), (0.02, YELLOW), (0.1, RED)),
         ),
-        number("Pictures", "Pictures that vendors deliver per second.", queries.rate(IMAGES), "ops"),
+        number("Images", "Images that vendors deliver per second.", queries.rate(IMAGES), "ops"),
         number(
             "Slowest 5 %",
             "19 of 20 calls that delivered took less.",
@@ -56,7 +56,7 @@ NOW = Section(
         ),
         number(
             "Breakers not closed",
-            "Backends that are left alone, or tried with a single call.",
+            "Backends that get no calls, or one test call.",
             queries.breakers_not_closed(),
             "none",
             steps=((None, GREEN), (1, RED)),
@@ -69,14 +69,14 @@ CALLS = Section(
     panes=(
         lines(
             "Calls by outcome",
-            "What calls came to. Everything but `delivered` brought no picture.",
+            "Calls by outcome. Only `delivered` brought images.",
             "reqps",
             Query(queries.rate(CALLS_MADE, "outcome"), "{{outcome}}"),
             stacked=True,
         ),
         lines(
             "Failures by backend",
-            "Calls that brought nothing, by backend and why. `timed_out` and `broken_reply` may have been billed.",
+            "Failed calls by backend and kind of failure. `timed_out` and `broken_reply` may have been billed.",
             "reqps",
             Query(queries.rate(FAILED, "backend, outcome"), "{{backend}} {{outcome}}"),
             stacked=True,
@@ -96,7 +96,7 @@ TIMES = Section(
     title="Latency",
     panes=(
         lines(
-            "How long calls take",
+            "Duration of calls",
             "Calls that delivered, by backend: half of them, and 19 of 20, took less.",
             "s",
             Query(queries.call_seconds(0.5, queries.DELIVERED, by="backend"), "{{backend}} half"),
@@ -109,7 +109,7 @@ TIMES = Section(
             Query(queries.call_seconds(0.95, queries.DELIVERED, by="backend, model"), "{{backend}} {{model}}"),
         ),
         lines(
-            "How long failures take",
+            "Duration of failures",
             "Half of the calls that failed took less. Long ones hold callers up and may have been billed.",
             "s",
             Query(queries.call_seconds(0.5, queries.NOT_DELIVERED, by="backend, outcome"), "{{backend}} {{outcome}}"),
@@ -144,7 +144,7 @@ LIMITS = Section(
         ),
         Pane(
             title="Breakers",
-            says="Open: the backend is left alone. Trying: one call finds out if it is well again.",
+            says="Open: the backend gets no calls. Trying: one call tests it.",
             queries=(Query(queries.breaker_states(), "{{backend}}"),),
             unit="none",
             kind=Kind.STATES,
@@ -152,7 +152,7 @@ LIMITS = Section(
         ),
         Pane(
             title="Accounts without quota",
-            says="The vendor says that credit or a spending limit is used up. Waiting does not help.",
+            says="The vendor reports that credit or a spending limit is used up. Waiting does not help.",
             queries=(Query(queries.exhausted_accounts(), "{{backend}}"),),
             unit="none",
             kind=Kind.STATES,
@@ -168,7 +168,7 @@ LIMITS = Section(
         ),
         Pane(
             title="Models that end",
-            says="How long models that were asked for in this range are still there. Callers have to move before.",
+            says="Time until the shutdown of models that were requested in this range. Callers have to move before.",
             queries=(Query(queries.models_that_end(), "{{model}}"),),
             unit="s",
             kind=Kind.BARS,
@@ -184,24 +184,24 @@ WORK = Section(
     title="Work",
     panes=(
         lines(
-            "Pictures in flight",
-            "Pictures that backends are drawing at the moment, for all replicas; what they are scaled by.",
+            "Images in flight",
+            "Images that backends are generating now, for all replicas. Replicas are scaled by it.",
             "none",
             Query(queries.images_in_flight(), "{{backend}}"),
             stacked=True,
             width=12,
         ),
         lines(
-            "Pictures by backend",
-            "Pictures that are delivered per second.",
+            "Images by backend",
+            "Delivered images per second.",
             "ops",
             Query(queries.rate(IMAGES, "backend"), "{{backend}}"),
             stacked=True,
             width=12,
         ),
         lines(
-            "Pictures by model",
-            "Pictures that are delivered per second.",
+            "Images by model",
+            "Delivered images per second.",
             "ops",
             Query(queries.rate(IMAGES, "model"), "{{model}}"),
             stacked=True,
