@@ -6,6 +6,7 @@ Fails with: `UnknownParameter` for a parameter that the endpoint does not know; 
 unreadable one. Both name the parameter.
 """
 
+import re
 from typing import Annotated
 
 from litestar.params import QueryParameter
@@ -44,6 +45,14 @@ def check_query_params(request: Http, *known: str) -> None:
             )
         if names.count(name) > 1:
             raise InvalidValue(f"'{name}' is given more than once.", param=name)
+
+
+def parse_limit(limit: str, maximum: int) -> int:
+    """Parse the maximum number of items of a list."""
+    is_number = re.fullmatch(rf"[0-9]{{1,{len(str(maximum))}}}", limit)
+    if not (is_number and 0 < int(limit) <= maximum):
+        raise InvalidValue(f"limit is a number from 1 to {maximum}.", param="limit")
+    return int(limit)
 
 
 def read_time_range(deps: Dependencies, since: str | None, until: str | None, team: str | None) -> EntryFilter:

@@ -5,18 +5,24 @@ document once; `build.py` puts it there.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIMediaType, Parameter, Reference, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIMediaType, Operation, Parameter, Reference, RequestBody, Schema
 
 from service.api.http.errors import ErrorReply
-from service.api.openapi.texts import ERROR_TEXTS, IMAGE_FILE_REQUEST_HEADERS, REQUEST_HEADERS
+from service.api.openapi.texts import ERROR_TEXTS
 from service.api.schemas.images_reply import ImagesReply
-from service.api.schemas.requests import EditBody, EditForm, FileForm, GenerateBody
+from service.api.schemas.requests import EditBody, EditForm, FileForm
 
 COMPONENTS = "#/components/schemas/"
+
+HeaderText = tuple[str, Mapping[str, object]]
+"""Description and schema of a header."""
+
+NO_HEADERS: Mapping[str, HeaderText] = {}
 
 
 def error_responses(*statuses: int) -> dict[int, ResponseSpec]:
@@ -32,17 +38,20 @@ def image_error_responses() -> dict[int, ResponseSpec]:
     return error_responses(400, 401, 403, 404, 408, 409, 410, 413, 422, 429, 500, 502, 503, 504, 508)
 
 
-def request_header_parameters() -> list[Parameter | Reference]:
-    """Build the documentation of the headers of image requests."""
-    return _header_parameters(REQUEST_HEADERS)
+def documented(body: RequestBody | None = None, headers: Mapping[str, HeaderText] = NO_HEADERS) -> type[Operation]:
+    """Build the documentation of a body and of headers that a handler reads itself."""
+
+    @dataclass
+    class Documented(Operation):
+        def __post_init__(self) -> None:
+            self.request_body = body
+            if headers:
+                self.parameters = [*(self.parameters or []), *_header_parameters(headers)]
+
+    return Documented
 
 
-def image_file_header_parameters() -> list[Parameter | Reference]:
-    """Build the documentation of the headers of requests for the bytes of an image."""
-    return _header_parameters(IMAGE_FILE_REQUEST_HEADERS)
-
-
-def _header_parameters(table: Mapping[str, tuple[str, Mapping[str, object]]]) -> list[Parameter | Reference]:
+def _header_parameters(table: Mapping[str, HeaderText]) -> list[Parameter | Reference]:
     return [
         Parameter(name=name, param_in="header", description=description, schema=cast("Schema", schema))
         for name, (description, schema) in table.items()
@@ -65,11 +74,6 @@ FORM_PARTS = {
 ANY_IMAGE, PNG = {"contentType": "image/png, image/jpeg, image/webp"}, {"contentType": "image/png"}
 BRACKET_EXAMPLE = {"svg": {"model": "svg[model]", "reasoning": {"effort": "svg[reasoning][effort]"}}}
 """Fields of a form that are objects in JSON, with their names in brackets."""
-
-
-def generate_request_body() -> RequestBody:
-    """Build the documentation of the body of generations."""
-    return json_request_body(GenerateBody)
 
 
 def json_request_body(kind: type[msgspec.Struct]) -> RequestBody:

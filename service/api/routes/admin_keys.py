@@ -8,9 +8,7 @@ Fails with: `NotAuthenticated`; `InvalidValue` for a wrong body; the errors of `
 """
 
 import hmac
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
@@ -19,15 +17,14 @@ import msgspec
 from litestar import delete, get, patch, post
 from litestar.datastructures import CacheControlHeader
 from litestar.exceptions import NotFoundException
-from litestar.openapi.spec import Operation
 from litestar.params import PathParameter, QueryParameter
 from msgspec import UNSET
 
 from service.api.http.bodies import read_body
 from service.api.http.dependencies import Dependencies, dependencies
-from service.api.http.query_params import TeamFilter, check_query_params
+from service.api.http.query_params import TeamFilter, check_query_params, parse_limit
 from service.api.http.request_context import Connection, Http, request_context
-from service.api.openapi.components import error_responses, json_request_body
+from service.api.openapi.components import documented, error_responses, json_request_body
 from service.api.schemas.admin import (
     ChangeBody,
     IssueBody,
@@ -41,8 +38,8 @@ from service.api.schemas.admin import (
     RotatedReply,
     SecretReply,
 )
-from service.api.schemas.requests import Body, decode_json
-from service.domain.errors import InvalidValue, NotAuthenticated
+from service.api.schemas.requests import decode_json
+from service.domain.errors import NotAuthenticated
 from service.domain.key_allowances import Allowance, parse_limits
 from service.domain.pricing import NANO
 from service.domain.quota_limits import MEASURES, MONEY, Limits
@@ -55,21 +52,10 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 65_536
 MAX_RECORDS = 1000
-LIMIT_PATTERN = re.compile(r"[0-9]{1,4}")
+
 NEVER_STORED = CacheControlHeader(no_store=True)
 
 KeyId = Annotated[str, PathParameter(description="The id of an issued key.")]
-
-
-def documented_body(kind: type[Body]) -> type[Operation]:
-    """Build the documentation of a body that the handler reads itself."""
-
-    @dataclass
-    class Documented(Operation):
-        def __post_init__(self) -> None:
-            self.request_body = json_request_body(kind)
-
-    return Documented
 
 
 def require_admin_key(connection: Connection) -> None:
@@ -96,7 +82,7 @@ def admin_actor(request: Http) -> Actor:
 @post(
     "/keys",
     operation_id="issueKey",
-    operation_class=documented_body(IssueBody),
+    operation_class=documented(json_request_body(IssueBody)),
     summary="Issue a key",
     cache_control=NEVER_STORED,
     responses=error_responses(400, 401, 404, 408, 413, 500, 503),
@@ -149,7 +135,7 @@ async def retrieve_key(request: Http, key_id: KeyId) -> KeyReply:
 @patch(
     "/keys/{key_id:str}",
     operation_id="changeKey",
-    operation_class=documented_body(ChangeBody),
+    operation_class=documented(json_request_body(ChangeBody)),
     summary="Change a key",
     responses=error_responses(400, 401, 404, 408, 413, 500, 503),
     response_description="The key.",
@@ -179,7 +165,7 @@ async def revoke_key(request: Http, key_id: KeyId) -> KeyReply:
 @post(
     "/keys/{key_id:str}/rotate",
     operation_id="rotateKey",
-    operation_class=documented_body(RotateBody),
+    operation_class=documented(json_request_body(RotateBody)),
     summary="Replace a key",
     cache_control=NEVER_STORED,
     responses=error_responses(400, 401, 404, 408, 413, 500, 503),
@@ -208,9 +194,7 @@ async def list_records(
 ) -> RecordsReply:
     """Return the changes through this API and the command line, newest first."""
     check_query_params(request, "limit")
-    if not (LIMIT_PATTERN.fullmatch(limit) and 0 < int(limit) <= MAX_RECORDS):
-        raise InvalidValue(f"limit is a number from 1 to {MAX_RECORDS}.", param="limit")
-    records = await dependencies(request).key_store.list_records(int(limit))
+    records = await dependencies(request).key_store.list_records(parse_limit(limit, MAX_RECORDS))
     return RecordsReply(object="list", data=[_record_reply(record) for record in records])
 
 

@@ -6,23 +6,21 @@ ids of generated images work here too; the list has only uploaded files.
 Fails with: `ImageNotFound`; `InvalidValue` and `MissingParameter` for wrong fields; `StoreUnavailable`.
 """
 
-import re
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 from litestar import delete, get, post
-from litestar.openapi.spec import Operation
 from litestar.params import PathParameter, QueryParameter
 from litestar.response.base import ASGIResponse
 from msgspec import Meta
 
 from service.api.http.dependencies import caller_key, dependencies
 from service.api.http.multipart import FILE_FORM, read_form
-from service.api.http.query_params import check_query_params
+from service.api.http.query_params import check_query_params, parse_limit
 from service.api.http.request_context import Http
-from service.api.openapi.components import IMAGE_FILE_RESPONSES, error_responses, upload_request_body
-from service.api.routes.stored_images import DocumentedFetch, image_reply
+from service.api.openapi.components import IMAGE_FILE_RESPONSES, documented, error_responses, upload_request_body
+from service.api.openapi.texts import IMAGE_FILE_REQUEST_HEADERS
+from service.api.routes.stored_images import image_reply
 from service.api.schemas.requests import PURPOSES, VISION, FileForm, decode_form
 from service.domain.errors import ImageNotFound, InvalidValue, MissingParameter
 from service.usecases.images.manage_files import File
@@ -31,7 +29,7 @@ Id = Annotated[str, PathParameter(description="Id of a file, or of an image in a
 
 
 MAX_FILES = 10_000
-LIMIT_PATTERN = re.compile(r"[0-9]{1,5}")
+
 ORDERS = ("asc", "desc")
 
 
@@ -66,19 +64,10 @@ class DeletedReply(msgspec.Struct):
     deleted: bool
 
 
-@dataclass
-class DocumentedUpload(Operation):
-    """The documentation of a body that the handler reads itself."""
-
-    def __post_init__(self) -> None:
-        """Add the body."""
-        self.request_body = upload_request_body()
-
-
 @post(
     "/files",
     status_code=200,
-    operation_class=DocumentedUpload,
+    operation_class=documented(upload_request_body()),
     operation_id="createFile",
     tags=["Files"],
     summary="Upload an image for later edits",
@@ -115,14 +104,13 @@ async def list_files(
 ) -> FilesReply:
     """Return the files that the calling team uploaded and that have not expired. Generated images are not listed."""
     check_query_params(request, "after", "limit", "order", "purpose")
-    if not (LIMIT_PATTERN.fullmatch(limit) and 0 < int(limit) <= MAX_FILES):
-        raise InvalidValue(f"limit is a number from 1 to {MAX_FILES}.", param="limit")
+    max_files = parse_limit(limit, MAX_FILES)
     if order not in ORDERS:
         raise InvalidValue("order is asc or desc.", param="order")
     if purpose not in PURPOSES:
         raise InvalidValue(f"purpose is one of {', '.join(PURPOSES)}.", param="purpose")
     page = await dependencies(request).files.page(
-        caller_key(request).team, limit=int(limit), descending=order == "desc", after=after
+        caller_key(request).team, limit=max_files, descending=order == "desc", after=after
     )
 
     # All files are for vision, so that the list of another purpose of OpenAI's is empty.
@@ -154,7 +142,7 @@ async def retrieve_file(request: Http, file_id: Id) -> FileReply:
 
 @get(
     "/files/{file_id:str}/content",
-    operation_class=DocumentedFetch,
+    operation_class=documented(headers=IMAGE_FILE_REQUEST_HEADERS),
     operation_id="downloadFile",
     tags=["Files"],
     summary="Fetch a file",

@@ -6,11 +6,10 @@ as a form if its content type says so, and as JSON otherwise.
 Fails with: a `GatewayError` of the body, the headers or the use case.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from litestar import post
 from litestar.exceptions import NotFoundException
-from litestar.openapi import spec as openapi
 from litestar.response.base import ASGIResponse
 
 from service.api.http.bodies import read_body
@@ -23,12 +22,13 @@ from service.api.http.response_writer import ResponseWriter
 from service.api.http.running_request import RunningRequest, while_connected
 from service.api.http.streams import keepalive_response, sse_response
 from service.api.openapi.components import (
+    documented,
     edit_request_bodies,
-    generate_request_body,
     image_error_responses,
     image_responses,
-    request_header_parameters,
+    json_request_body,
 )
+from service.api.openapi.texts import REQUEST_HEADERS
 from service.api.schemas.requests import EditBody, EditForm, GenerateBody, ImageFields, decode_form, decode_json
 from service.domain.booking import Caller
 from service.domain.cache_directives import parse_cache_directives, wants_variation
@@ -40,30 +40,10 @@ from service.domain.team_access import Team
 from service.usecases.ports.requests import ImageRequest
 
 
-@dataclass
-class DocumentedGenerate(openapi.Operation):
-    """The documentation of a body and headers that the handler reads itself."""
-
-    def __post_init__(self) -> None:
-        """Add the body and the headers."""
-        self.request_body = generate_request_body()
-        self.parameters = request_header_parameters()
-
-
-@dataclass
-class DocumentedEdit(openapi.Operation):
-    """The documentation of bodies and headers that the handler reads itself."""
-
-    def __post_init__(self) -> None:
-        """Add the bodies and the headers."""
-        self.request_body = edit_request_bodies()
-        self.parameters = request_header_parameters()
-
-
 @post(
     "/images/generations",
     status_code=200,
-    operation_class=DocumentedGenerate,
+    operation_class=documented(json_request_body(GenerateBody), REQUEST_HEADERS),
     operation_id="createImage",
     tags=["Images"],
     summary="Generate images from a prompt",
@@ -82,7 +62,7 @@ async def generate(request: Http) -> ASGIResponse:
 @post(
     "/images/edits",
     status_code=200,
-    operation_class=DocumentedEdit,
+    operation_class=documented(edit_request_bodies(), REQUEST_HEADERS),
     operation_id="createImageEdit",
     tags=["Images"],
     summary="Edit or combine images",

@@ -7,18 +7,17 @@ Fails with: `ImageNotFound`, `RangeNotSatisfiable` or `StoreUnavailable`. If the
 breaks off before the announced length. So no client takes a part for the whole image.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, cast
 
 from litestar import get
-from litestar.openapi.spec import Operation
 from litestar.params import PathParameter, QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.types import HTTPResponseBodyEvent, Receive, Send
 
 from service.api.http.dependencies import dependencies
 from service.api.http.request_context import Http, RequestContext, request_context
-from service.api.openapi.components import IMAGE_FILE_RESPONSES, error_responses, image_file_header_parameters
+from service.api.openapi.components import IMAGE_FILE_RESPONSES, documented, error_responses
+from service.api.openapi.texts import IMAGE_FILE_REQUEST_HEADERS
 from service.domain.byte_ranges import ByteRange, matches_etag, parse_range
 from service.domain.errors import StoreUnavailable
 from service.domain.stored_images import to_media_type
@@ -68,18 +67,9 @@ class StoredImageReply(ASGIResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-@dataclass
-class DocumentedFetch(Operation):
-    """The documentation of headers that the handler reads itself."""
-
-    def __post_init__(self) -> None:
-        """Add the headers after the parameters of the path."""
-        self.parameters = [*(self.parameters or []), *image_file_header_parameters()]
-
-
 @get(
     PATH,
-    operation_class=DocumentedFetch,
+    operation_class=documented(headers=IMAGE_FILE_REQUEST_HEADERS),
     operation_id="fetchPicture",
     tags=["Stored images"],
     summary="Fetch an image by its signed address",
