@@ -39,7 +39,6 @@ class FakeBackend:
         self._outcomes.extendleft(reversed(outcomes))
 
     async def generate(self, request: UpstreamRequest, listener: RequestListener) -> Reply:
-        """Reply with the next outcome; a call too many is an error of the test."""
         self.requests.append(request)
         outcome = self._outcomes.popleft()
         for _ in range(self._admission.popleft() if self._admission else 0):

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 @dataclass(frozen=True, slots=True)
 class MemoryContent:
-    """A picture's bytes."""
+    """Bytes of an image."""
 
     body: bytes
 

@@ -1,4 +1,4 @@
-"""Streams of entries, as the books give them."""
+"""Streams of entries, as the ledger yields them."""
 
 from collections.abc import AsyncIterator, Iterable
 
@@ -6,11 +6,11 @@ from service.domain.ledger import Entry
 
 
 async def streamed(entries: Iterable[Entry]) -> AsyncIterator[Entry]:
-    """One by one."""
+    """Yield entries one by one."""
     for entry in entries:
         yield entry
 
 
 async def joined(chunks: AsyncIterator[bytes]) -> bytes:
-    """A file from its pieces."""
+    """Join the chunks of a file."""
     return b"".join([chunk async for chunk in chunks])

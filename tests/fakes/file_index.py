@@ -18,20 +18,17 @@ class FakeFileIndex:
         self.down = False
 
     async def add(self, files: Sequence[UploadedFile]) -> None:
-        """Keep what is new."""
         self._check()
         for file in files:
             self.files.setdefault(file.id, file)
 
     async def delete(self, ids: Collection[str]) -> None:
-        """Keep the row without its name."""
         self._check()
         for file_id in self.files.keys() & set(ids):
             self.files[file_id] = replace(self.files[file_id], filename="")
             self.deleted.add(file_id)
 
     async def page(self, query: FileQuery) -> Sequence[UploadedFile] | None:
-        """Sort all, and cut."""
         self._check()
         mine = {
             file_id: file for file_id, file in self.files.items() if parse_team_digest(file_id) == query.team_digest
@@ -45,19 +42,16 @@ class FakeFileIndex:
         return [file for file in alive if file.id not in self.deleted][: query.limit]
 
     async def find_unknown(self, ids: Collection[str]) -> Collection[str]:
-        """Those without a row."""
         self._check()
         return set(ids) - self.files.keys()
 
     async def listed_ids(self, before: datetime) -> AsyncIterator[Sequence[str]]:
-        """One by one."""
         self._check()
         for file_id, file in sorted(self.files.items()):
             if file.written_at < before and file_id not in self.deleted:
                 yield [file_id]
 
     async def expire(self, now: datetime, keep_seconds: float) -> None:
-        """Drop old rows."""
         self._check()
         self.files = {
             file_id: file for file_id, file in self.files.items() if not self._is_over(file, now, keep_seconds)

@@ -12,9 +12,9 @@ from tests.fakes.quota_store import NOW
 
 @dataclass(slots=True)
 class Flight:
-    """One purchase. Times are microseconds since 1970; at `gone` nothing is known of it any more.
+    """One flight. Times are microseconds since 1970; at `gone` the flight is forgotten.
 
-    Once it has landed, `lease_end` is how long everybody is told.
+    After the end of the flight, `lease_end` is the time until which any identical request gets the end.
     """
 
     owner: str
@@ -29,7 +29,7 @@ class Flight:
 
 @dataclass(slots=True)
 class SeriesState:
-    """What is known of a series."""
+    """State of a series."""
 
     gone: int
     last: int | None = None
@@ -43,7 +43,7 @@ class SeriesState:
 class FakeFlights:
     """The port in memory. `now` is its clock; while `down` it is unavailable.
 
-    A leader is away after `lease_seconds` without a sign of life, and forgotten after `lost_seconds`.
+    A leader is lost after `lease_seconds` of silence, and forgotten after `lost_seconds`.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class FakeFlights:
         self._requests: dict[tuple[str, str], tuple[str, int]] = {}
 
     def known(self) -> Sequence[tuple[str, str]]:
-        """Team and name of every flight that is remembered."""
+        """Return team and name of every remembered flight."""
         return [*self._flights]
 
     def free(self, team: str) -> Sequence[str]:
@@ -75,7 +75,7 @@ class FakeFlights:
         return self._free.get(team, [])
 
     def forget(self) -> None:
-        """The store is emptied."""
+        """Empty the store."""
         self._flights.clear()
         self._requests.clear()
         self._failures.clear()
@@ -85,7 +85,6 @@ class FakeFlights:
     async def acquire(
         self, team: str, flight: str, owner: str, request_digest: str = "", join_rules: JoinRules = DEFAULT_JOIN_RULES
     ) -> FlightStatus:
-        """Take a seat."""
         flight_state = self._find(team, flight)
         if (
             flight_state
@@ -109,7 +108,6 @@ class FakeFlights:
         return FlightStatus(role=Role.LEADER, request_digest=flight_state.request_digest)
 
     async def resolve_retry(self, team: str, request_name: str, flight: str, seconds: float, *, is_retry: bool) -> str:
-        """Which flight a wish goes by."""
         self._find(team, flight)
         named, gone = self._requests.get((team, request_name), ("", 0))
         if is_retry and self.now < gone:
@@ -118,7 +116,6 @@ class FakeFlights:
         return flight
 
     async def mark_sent(self, team: str, flight: str, owner: str) -> None:
-        """Raises if it is not led by `owner`."""
         flight_state = self._led(team, flight, owner)
         if flight_state is None:
             raise StateUnavailable("This flight is not led by this request any more.")
@@ -126,23 +123,19 @@ class FakeFlights:
         self._extend_lease(flight_state)
 
     async def remember_failure(self, team: str, name: str, failure: Failure, seconds: float) -> None:
-        """Keep a failure."""
         self._find(team, name)
         self._failures[team, name] = failure, self.now + round(seconds * SECOND)
 
     async def recall_failure(self, team: str, name: str) -> Failure | None:
-        """The failure that is kept under a name."""
         self._find(team, name)
         return self._remembered(team, name)
 
     async def extend(self, team: str, flight: str, owner: str) -> None:
-        """Nothing if it is not led by `owner`."""
         flight_state = self._led(team, flight, owner)
         if flight_state:
             self._extend_lease(flight_state)
 
     async def finish(self, team: str, flight: str, owner: str, flight_result: FlightResult) -> None:
-        """Nothing if it was not led by `owner`, who may land it again."""
         flight_state = self._find(team, flight)
         if flight_state and flight_state.owner == owner:
             result = without_images(flight_result.result) if flight_result.result else None
@@ -170,7 +163,6 @@ class FakeFlights:
     async def assign_sample(
         self, team: str, series: SampleSeries, *, is_retry: bool, has_others_in_flight: bool
     ) -> int | Failure:
-        """The number of the next request of a series, or a failure."""
         self._find(team, "")
         failure = self._remembered(team, series.failure_name)
         if failure:
@@ -223,7 +215,6 @@ class FakeFlights:
         return number
 
     async def release_sample(self, team: str, series: SampleSeries, number: int) -> None:
-        """The next request takes this number."""
         self._find(team, "")
         series_state = self._series.get((team, series.name))
         if series_state and series_state.size == 1:
@@ -232,7 +223,6 @@ class FakeFlights:
             series_state.offers[number] = self.now + 60 * SECOND
 
     async def share_result(self, team: str, flight: str, owner: str, result: Result) -> bool:
-        """Lay the result out."""
         flight_state = self._led(team, flight, owner)
         if flight_state is None or not flight_state.waiting:
             return False
@@ -240,7 +230,6 @@ class FakeFlights:
         return True
 
     async def take_shared_result(self, team: str, flight: str, *, waited: bool) -> Result | None:
-        """The result that was handed over."""
         shared = self._find(team, flight)
         result, gone = self.shared_results.get((team, flight), (None, 0))
         if shared and waited:
@@ -250,7 +239,6 @@ class FakeFlights:
         return result if self.now < gone else None
 
     async def release(self, team: str, flight: str, owner: str) -> None:
-        """Nothing if it is not led by `owner`."""
         if self._led(team, flight, owner):
             del self._flights[team, flight]
 

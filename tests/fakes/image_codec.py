@@ -1,4 +1,4 @@
-"""A darkroom that knows pictures by their digest and marks what it develops."""
+"""An image codec that knows images by their digest, and marks those that it transcodes."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -13,9 +13,9 @@ PNG = ImageInfo(media_type="image/png", size=Size(1024, 1024), has_alpha=True)
 
 
 class FakeImageCodec:
-    """Callers' pictures are known by digest, bought ones by their base64; both are `PNG` unless told otherwise.
+    """Knows callers' images by digest and vendors' images by base64. An image that is not listed is a `PNG`.
 
-    `broken` holds the digests and the base64 of what is no picture. `peak` is how many were looked at side by side.
+    `broken` has the digests and base64 of bytes that are no image. `peak` is the maximum of concurrent inspections.
     """
 
     def __init__(
@@ -33,7 +33,6 @@ class FakeImageCodec:
         self._busy = 0
 
     async def inspect(self, reference: Reference) -> ImageInfo:
-        """What this darkroom was told about the digest."""
         self._busy += 1
         self.peak = max(self.peak, self._busy)
         await asyncio.sleep(0)
@@ -43,12 +42,10 @@ class FakeImageCodec:
         return self._looks.get(reference.digest, PNG)
 
     async def inspect_generated(self, image: GeneratedImage) -> ImageInfo | None:
-        """What this darkroom was told about the base64."""
         self._refuse_broken(bytes(image.base64), "picture")
         return self._measures.get(bytes(image.base64), PNG)
 
     async def transcode(self, image: GeneratedImage, transcode: Transcode) -> GeneratedImage:
-        """The same base64 behind a mark that says how it was developed."""
         self._refuse_broken(bytes(image.base64), "picture")
         suffix = f"{transcode.output_format}@{transcode.quality}:".encode()
         return GeneratedImage(base64=suffix + bytes(image.base64), revised_prompt=image.revised_prompt)

@@ -1,4 +1,4 @@
-"""A picture store in memory."""
+"""An image store in memory."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -13,9 +13,9 @@ NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 class FakeImageStore:
-    """Keeps at most `room` pictures; beyond that, and once `down` is set, it is unavailable.
+    """Stores at most `room` images; beyond that, and once `down` is set, it is unavailable.
 
-    What is kept from now on was written at `now`.
+    Images are stored with the time `now`.
     """
 
     def __init__(self, room: int = 1000) -> None:
@@ -26,20 +26,17 @@ class FakeImageStore:
         self._room = room
 
     async def put(self, name: str, body: Buffer) -> None:
-        """Store under a name, once."""
         self._check(full=len(self.stored) >= self._room)
         self.written.setdefault(name, self.now)
         self.stored.setdefault(name, bytes(body))
 
     async def stat(self, name: str) -> StoredObject:
-        """What is known of it."""
         self._check()
         if name not in self.stored:
             raise ImageNotFound("There is no such picture, or the link to it has expired.")
         return StoredObject(name=name, length=len(self.stored[name]), written_at=self.written[name])
 
     async def read(self, name: str, byte_range: ByteRange | None = None) -> StoredContent:
-        """What was stored under that name, a byte at a time."""
         stored = await self.stat(name)
         body = self.stored[name][byte_range.start : byte_range.end] if byte_range else self.stored[name]
         return StoredContent(stored=stored, chunks=self._pieces(body))
@@ -50,13 +47,11 @@ class FakeImageStore:
             yield bytes([byte])
 
     async def list_all(self) -> AsyncIterator[Sequence[StoredObject]]:
-        """One by one."""
         self._check()
         for name in list(self.stored):
             yield [await self.stat(name)]
 
     async def delete(self, names: Sequence[str]) -> None:
-        """Delete."""
         self._check()
         for name in names:
             self.stored.pop(name, None)

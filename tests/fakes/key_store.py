@@ -16,37 +16,31 @@ class FakeKeyStore:
         self.down = False
 
     async def add(self, key: IssuedKey, record: AuditRecord) -> None:
-        """Keep a new key."""
         self._answer()
         if key.id in self.stored:
             raise InvalidValue(f"There is a key '{key.id}' already.", param="id")
         self._store(key, record)
 
     async def update(self, key: IssuedKey, record: AuditRecord) -> None:
-        """Replace a key."""
         before = await self.get(key.id)
         self._store(replace(key, revoked_at=before.revoked_at or key.revoked_at), record)
 
     async def add_record(self, record: AuditRecord) -> None:
-        """Write a record of its own."""
         self._answer()
         self.audit.append(record)
 
     async def get(self, key_id: str) -> IssuedKey:
-        """One key."""
         self._answer()
         if key_id not in self.stored:
             raise KeyNotFound(f"There is no key '{key_id}'.")
         return self.stored[key_id]
 
     async def list_keys(self, team: str | None = None) -> Sequence[IssuedKey]:
-        """Oldest first."""
         self._answer()
         keys = [key for key in self.stored.values() if team in {None, key.team}]
         return sorted(keys, key=lambda key: (key.created_at, key.id))
 
     async def list_records(self, limit: int) -> Sequence[AuditRecord]:
-        """Newest first."""
         self._answer()
         return self.audit[::-1][:limit]
 

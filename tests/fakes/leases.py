@@ -18,7 +18,6 @@ class FakeLeases:
         self.down = False
 
     async def take(self, holder: LeaseHolder, seconds: float, *, force: bool = False) -> LeaseHolder:
-        """Take or renew it; who holds it now."""
         self._answer()
         held = self.held
         same = held is not None and held.token == holder.token
@@ -31,7 +30,6 @@ class FakeLeases:
         return self.held
 
     async def release(self, holder: LeaseHolder) -> None:
-        """Give it back."""
         self._answer()
         if self.held and self.held.token == holder.token and not holder.shared:
             self.held = None

@@ -1,4 +1,4 @@
-"""The books in memory, and entries to put into them."""
+"""The ledger in memory, and entries for it."""
 
 import re
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ UNCERTAIN = frozenset({Basis.ESTIMATED, Basis.UNCONFIRMED})
 
 
 def booked(hold_id: str, **changes: Any) -> Entry:
-    """An entry: one picture for $0.041 in November 2026, unless said otherwise."""
+    """Build an entry: one image for $0.041 in November 2026, with some fields changed."""
     usual: dict[str, Any] = {
         "hold_id": hold_id,
         "request_id": f"req_{hold_id}",
@@ -45,13 +45,11 @@ class FakeLedger:
         self.down = False
 
     async def write(self, entries: Sequence[Entry]) -> None:
-        """Keep those that are new."""
         self._answer()
         for entry in entries:
             self.written.setdefault(entry.hold_id, entry)
 
     async def spent(self, team: str, at: int) -> Spent:
-        """Add up what is in the same day, and in the same month."""
         self._answer()
         totals: dict[str, Counter[str]] = {"%Y-%m-%d": Counter(), "%Y-%m": Counter()}
         for entry in self.written.values():
@@ -61,12 +59,10 @@ class FakeLedger:
         return Spent(at=at, day=+totals["%Y-%m-%d"], month=+totals["%Y-%m"])
 
     async def find_settled(self, hold_ids: Collection[str]) -> Collection[str]:
-        """Those that are kept."""
         self._answer()
         return self.written.keys() & set(hold_ids)
 
     async def usage(self, query: UsageQuery) -> Sequence[UsageRow]:
-        """Group, then add up."""
         self._answer()
         groups: defaultdict[tuple[str | None, ...], list[Entry]] = defaultdict(list)
         for name in query.group_by:
@@ -78,7 +74,6 @@ class FakeLedger:
         return [summed(group, groups[group]) for group in in_order]
 
     async def entries(self, entry_filter: EntryFilter) -> AsyncIterator[Entry]:
-        """Those of a span, in order."""
         self._answer()
         for entry in sorted(self._within(entry_filter), key=lambda entry: (entry.held_at, entry.hold_id)):
             yield entry
@@ -93,12 +88,12 @@ class FakeLedger:
 
 
 def utc(at: int, pattern: str) -> str:
-    """Microseconds since 1970 in words."""
+    """Format microseconds since 1970."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).strftime(pattern)
 
 
 def grouped(entry: Entry, name: str) -> str | None:
-    """What an entry is counted under."""
+    """Return the group of an entry."""
     if name.startswith("tag:"):
         return entry.tags.get(name.removeprefix("tag:"))
     if name in {"day", "month"}:
@@ -108,7 +103,7 @@ def grouped(entry: Entry, name: str) -> str | None:
 
 
 def summed(group: tuple[str | None, ...], entries: Sequence[Entry]) -> UsageRow:
-    """One row."""
+    """Sum up the entries of a group."""
     return UsageRow(
         group=group,
         entries=len(entries),

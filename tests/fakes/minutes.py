@@ -1,4 +1,4 @@
-"""The amounts of a minute, by the rule of `clock.lua`: those of a second count until 60 s after the last of them."""
+"""Amounts of a minute, by the rule of `clock.lua`: the amounts of a second count until 60 s after the last of them."""
 
 from dataclasses import dataclass, field
 
@@ -14,24 +14,23 @@ class Minute:
     amounts: dict[int, int] = field(default_factory=dict)
 
     def counted(self, now: int) -> dict[int, int]:
-        """The amounts that still count; one ahead of the clock is moved to now."""
-        found: dict[int, int] = {}
+        """Return the amounts that still count. An amount ahead of the clock is moved to now."""
+        amounts: dict[int, int] = {}
         for at, amount in self.amounts.items():
             if at + MINUTE > now:
-                found[min(at, now)] = found.get(min(at, now), 0) + amount
-        return found
+                amounts[min(at, now)] = amounts.get(min(at, now), 0) + amount
+        return amounts
 
     def used(self, now: int) -> int:
-        """Their sum."""
         return sum(self.counted(now).values())
 
     def whole_in(self, now: int) -> int:
-        """How long until none of them counts any more."""
+        """Return the microseconds until no amount counts."""
         return max((at + MINUTE - now for at in self.counted(now)), default=0)
 
-    def wait(self, amount: int, most: int, now: int) -> int | None:
-        """How long until there is room for an amount that is no larger than the limit."""
-        over = self.used(now) + amount - most
+    def wait(self, amount: int, maximum: int, now: int) -> int | None:
+        """Return the microseconds until an amount has room. The amount is no larger than the maximum."""
+        over = self.used(now) + amount - maximum
         if amount == 0 or over <= 0:
             return None
         for at, taken in self.counted(now).items():

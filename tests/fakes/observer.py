@@ -8,15 +8,14 @@ E = TypeVar("E")
 
 
 class Recorder:
-    """Everything it was told, in order."""
+    """Every event, in order."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
 
     def __call__(self, event: Event) -> None:
-        """Take note."""
         self.events.append(event)
 
     def of(self, kind: type[E]) -> list[E]:
-        """The events of one kind."""
+        """Return the events of one kind."""
         return [event for event in self.events if isinstance(event, kind)]

@@ -32,7 +32,7 @@ Window = tuple[Measure, int]  # money of a day or month that is over at that tim
 
 @dataclass(slots=True)
 class Hold:
-    """A claim that is held."""
+    """A hold and its state. Times are microseconds since 1970."""
 
     hold_request: HoldRequest
     state: HoldState
@@ -42,9 +42,12 @@ class Hold:
 
 @dataclass(slots=True)
 class TeamState:
-    """Everything known about one team. `counted_in` is the run of the store that the counters are of.
+    """State of one team.
 
-    `holds` are open; `ended` are the states of those that were, and when they ended.
+    Attributes:
+        counted_in: Run of the store in which the counters were rebuilt.
+        holds: Open holds.
+        ended: State and time of ended holds.
     """
 
     counted_in: int | None = None
@@ -58,13 +61,13 @@ class TeamState:
     epoch: tuple[int, int] = (-1, 0)
 
     def state(self, name: str) -> HoldState | None:
-        """Where a hold is in its life; None where nothing is known of it."""
+        """Return the state of a hold; None for an unknown one."""
         if name in self.holds:
             return self.holds[name].state
         return self.ended[name][0] if name in self.ended else None
 
     def by_lease(self) -> list[str]:
-        """Open holds, the one whose lease ends first in front."""
+        """Return the open holds, ordered by the end of their lease."""
         return sorted(self.holds, key=lambda name: (self.holds[name].lease_end, name))
 
     def spend(self, at: int, amounts: Mapping[str, int], sign: int = 1) -> None:
@@ -87,8 +90,8 @@ def windows(at: int) -> tuple[Window, Window]:
 class FakeQuotaStore:
     """The port in memory. `now` is its clock; while `down` it is unavailable.
 
-    A hold that nobody extends is swept after `lease_seconds`. With `counted` the counters of a team that it never saw
-    are taken to be right; otherwise they have to be rebuilt first, as in a new store.
+    A hold that no replica extends is swept after `lease_seconds`. With `counted` the counters of a new team are valid;
+    otherwise they have to be rebuilt first, as in a new store.
     """
 
     def __init__(self, *, lease_seconds: float = 60.0, now: int = NOW, counted: bool = False) -> None:
@@ -104,20 +107,19 @@ class FakeQuotaStore:
         self._leader: tuple[str, int] | None = None
 
     def forget(self) -> None:
-        """The store is emptied."""
+        """Empty the store."""
         self._teams.clear()
         self._registered.clear()
         self._leader = None
         self._counted = False
 
     def restart(self) -> None:
-        """The store comes back with what it wrote down; its counters are not believed any more."""
+        """Restart the store with its data. Its counters have to be rebuilt."""
         self._run += 1
 
     async def hold(
         self, team: str, hold_requests: Sequence[HoldRequest], limits: Sequence[Limit], *, state: HoldState
     ) -> Admission:
-        """All or none."""
         mine = self._counted_team(team)
         names = [claim.hold_id for claim in hold_requests]
         if names and mine.holds.keys() >= {*names}:
@@ -135,7 +137,6 @@ class FakeQuotaStore:
         return self._admission(mine, self.now, limits)
 
     async def mark_sent(self, team: str, hold_ids: Sequence[str]) -> None:
-        """All or none."""
         mine = self._team(team)
         if not mine.holds.keys() >= {*hold_ids}:
             raise StateUnavailable("A hold of this request has ended already.")
@@ -144,7 +145,6 @@ class FakeQuotaStore:
             hold.state = HOLD_TRANSITIONS.get((hold.state, HoldAction.SEND), hold.state)
 
     async def post(self, entry: Entry) -> PostResult:
-        """A lost hold is booked all the same."""
         mine = self._team(entry.team)
         state, hold = mine.state(entry.hold_id), mine.holds.get(entry.hold_id)
         if state and (state, HoldAction.POST) not in HOLD_TRANSITIONS:
@@ -159,7 +159,6 @@ class FakeQuotaStore:
         return PostResult(state=HoldState.POSTED, outbox_id=ticket, held_at=held_at, posted_at=self.now)
 
     async def void(self, team: str, hold_id: str) -> HoldState:
-        """A lost hold is remembered as voided."""
         mine = self._team(team)
         state = mine.state(hold_id)
         if state and (state, HoldAction.VOID) not in HOLD_TRANSITIONS:
@@ -168,7 +167,6 @@ class FakeQuotaStore:
         return HoldState.VOIDED
 
     async def extend(self, team: str, hold_requests: Sequence[HoldRequest]) -> None:
-        """A lost hold is put back as sent."""
         mine = self._team(team)
         for claim in hold_requests:
             if claim.hold_id in mine.holds:
@@ -177,28 +175,23 @@ class FakeQuotaStore:
                 self._put(mine, claim, HoldState.SENT, claim.entry.held_at or self.now)
 
     async def sweep(self, team: str) -> Sequence[HoldState]:
-        """A pending hold is voided, a sent one booked."""
         mine = self._team(team)
         over = [name for name in mine.by_lease() if mine.holds[name].lease_end <= self.now]
         return tuple(self._expire(mine, name) for name in over[:MAX_SWEPT])
 
     async def limit_status(self, team: str, limits: Sequence[Limit]) -> Sequence[LimitStatus]:
-        """How limits stand."""
         mine = self._counted_team(team)
         return tuple(self._limit_status(mine, limit) for limit in limits)
 
     async def read_outbox(self, team: str, limit: int) -> Sequence[OutboxEntry]:
-        """Oldest first."""
         queue = [*self._team(team).outbox.items()][:limit]
         return tuple(OutboxEntry(outbox_id=ticket, entry=entry) for ticket, entry in queue)
 
     async def acknowledge(self, team: str, outbox_ids: Sequence[str]) -> int:
-        """How many were still waiting."""
         mine = self._team(team)
         return sum(mine.outbox.pop(ticket, None) is not None for ticket in outbox_ids)
 
     async def snapshot(self, team: str) -> CounterSnapshot:
-        """The open holds, by the end of their lease."""
         mine = self._team(team)
         if mine.epoch[0] != self._run:
             self._epochs += 1
@@ -207,7 +200,6 @@ class FakeQuotaStore:
         return CounterSnapshot(epoch=str(mine.epoch), version=version, at=self.now, open_holds=tuple(mine.by_lease()))
 
     async def rebuild(self, team: str, snapshot: CounterSnapshot, spent: Spent, settled: Collection[str]) -> bool:
-        """False if anything was posted since, or the day is over."""
         mine = self._team(team)
         is_current = (snapshot.epoch, snapshot.version) == (str(mine.epoch), str(mine.version)) and mine.epoch[
             0
@@ -226,13 +218,11 @@ class FakeQuotaStore:
         return True
 
     async def register_teams(self, teams: Collection[str]) -> Collection[str]:
-        """All that were ever announced."""
         self._answer()
         self._registered |= {*teams}
         return frozenset(self._registered)
 
     async def acquire_leadership(self, owner: str, seconds: float) -> bool:
-        """One at a time."""
         self._answer()
         if self._leader and self._leader[0] != owner and self._leader[1] > self.now:
             return False
@@ -312,7 +302,7 @@ class FakeQuotaStore:
     def _limit_error(
         self, team: str, mine: TeamState, limit: Limit, asked: int | None
     ) -> tuple[float, LimitExceeded] | None:
-        """Why a limit has no room, behind how long that lasts; None where it has."""
+        """Return the wait and the error of a limit without room; None if it has room."""
         standing = self._limit_status(mine, limit)
         if asked is None:
             if standing.used <= limit.maximum or not self._is_upgraded(mine, limit):

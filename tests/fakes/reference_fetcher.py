@@ -1,4 +1,4 @@
-"""A web in memory: addresses and what lies behind them."""
+"""A fetcher of references from pages in memory."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,6 @@ class FakeReferenceFetcher:
         self._pages = pages or {}
 
     async def fetch(self, reference: Reference) -> Reference:
-        """The reference with the bytes behind its link; known by them from here on."""
         link = reference.link or ""
         self.fetched.append(link)
         if link not in self._pages:

@@ -7,7 +7,7 @@ from service.usecases.ports.replica_registry import Recount
 
 
 class FakeReplicaRegistry:
-    """Keeps signs of life, recounts and reports. `now` is its clock in seconds; while `down` it is unavailable."""
+    """Keeps heartbeats, recounts and reports. `now` is its clock in seconds; while `down` it is unavailable."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -17,7 +17,6 @@ class FakeReplicaRegistry:
         self.reports: dict[tuple[str, str], str] = {}
 
     async def heartbeat(self, name: str) -> Sequence[Recount]:
-        """Show life."""
         self._answer()
         self.seen[name] = self.now
         return [
@@ -27,12 +26,10 @@ class FakeReplicaRegistry:
         ]
 
     async def report(self, name: str, recount: Recount) -> None:
-        """Note a report."""
         self._answer()
         self.reports[recount.team, name] = recount.epoch
 
     async def request_reports(self, name: str, recount: Recount, alive_seconds: float | None) -> int:
-        """How many reports are missing."""
         self._answer()
         self.recounts[recount.team] = recount.epoch
         self.reports[recount.team, name] = recount.epoch
@@ -42,7 +39,6 @@ class FakeReplicaRegistry:
         return sum(self.reports.get((recount.team, other)) != recount.epoch for other in waited_for if other != name)
 
     async def finish(self, recount: Recount) -> None:
-        """Forget a recount."""
         self._answer()
         if self.recounts.get(recount.team) == recount.epoch:
             del self.recounts[recount.team]
@@ -51,7 +47,6 @@ class FakeReplicaRegistry:
         }
 
     async def unregister(self, name: str) -> None:
-        """Forget a replica."""
         self._answer()
         self.seen.pop(name, None)
 

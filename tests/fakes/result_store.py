@@ -11,7 +11,7 @@ from tests.fakes.quota_store import NOW
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """A result, how many bytes its pictures have, and the microsecond at which it is gone."""
+    """A result, the bytes of its images, and its end in microseconds since 1970."""
 
     result: Result
     size: int
@@ -28,12 +28,10 @@ class FakeResultStore:
         self._stored: dict[tuple[str, str], StoredResult] = {}
 
     async def get(self, team: str, name: str) -> Result | None:
-        """The result, with its base64 as bytes of its own."""
         stored = self._stored.get((team, name))
         return None if self.down or stored is None or stored.gone <= self.now else stored.result
 
     async def put(self, team: str, name: str, result: Result, seconds: float) -> bool:
-        """Keep a copy."""
         images = tuple(replace(image, base64=bytes(image.base64)) for image in result.generation.images)
         try:
             size = sum(len(base64.b64decode(each.base64, validate=True)) for each in images)
@@ -46,7 +44,6 @@ class FakeResultStore:
         return True
 
     async def purge(self, team: str | None, model: str | None) -> int | None:
-        """Forget; how many."""
         if self.down:
             return None
         gone = [*self._chosen(team, model)]
@@ -55,7 +52,6 @@ class FakeResultStore:
         return len(gone)
 
     async def stats(self, team: str | None, model: str | None) -> ResultStats | None:
-        """Count."""
         if self.down:
             return None
         sizes = [self._stored[key].size for key in self._chosen(team, model)]

@@ -1,4 +1,4 @@
-"""What replicas share about backends, in memory, by the same rules as the real one and by a clock that tests set."""
+"""Shared health of backends in memory, by the rules of the real one and by a clock that tests set."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ PROBE = 15 * SECOND
 
 @dataclass(slots=True)
 class BackendState:
-    """Everything known of one backend. Times are microseconds since 1970."""
+    """State of one backend. Times are microseconds since 1970."""
 
     version: int = 0
     opening: SharedOpening | None = None
@@ -36,7 +36,7 @@ class BackendState:
 
 
 class FakeSharedHealth:
-    """The port in memory. `now` is its clock; while `down` it is unavailable; `asked` are the verbs so far."""
+    """The port in memory. `now` is its clock; while `down` it is unavailable; `asked` are the calls so far."""
 
     def __init__(self, *, now: int = NOW) -> None:
         self.now = now
@@ -45,11 +45,10 @@ class FakeSharedHealth:
         self._states: dict[str, BackendState] = {}
 
     def forget(self) -> None:
-        """The store is emptied."""
+        """Empty the store."""
         self._states.clear()
 
     async def sync(self, backend: str, update: HealthUpdate) -> SharedHealth:
-        """Tell and hear."""
         post = self._find("sync", backend)
         taken = update.change is not None and self._counts(post, update)
         if update.change and taken:
@@ -65,7 +64,6 @@ class FakeSharedHealth:
         )
 
     async def claim_probe(self, backend: str, name: str, version: int) -> bool:
-        """Become the one that probes."""
         post = self._find("claim_probe", backend)
         if post.version not in {0, version} or self._probe(post):
             return False
@@ -73,7 +71,6 @@ class FakeSharedHealth:
         return True
 
     async def acquire_slots(self, backend: str, request: SlotRequest, caps: Caps) -> CapReached | None:
-        """Take calls and pictures of the account, all or none."""
         post = self._find("acquire_slots", backend)
         post.calls = {name: ends for name, ends in post.calls.items() if self.now < ends}
         if caps.concurrent and len(post.calls) + request.calls > caps.concurrent:
@@ -101,7 +98,6 @@ class FakeSharedHealth:
         return None
 
     async def release_slots(self, backend: str, slots: Sequence[tuple[str, int]]) -> None:
-        """Turns are over."""
         post = self._find("release_slots", backend)
         for name, calls in slots:
             for number in range(calls):
@@ -140,19 +136,19 @@ def _micros(seconds: float) -> int:
 
 
 class AwaitedSharedHealth(FakeSharedHealth):
-    """A store whose test can wait until a verb was called a number of times."""
+    """A store whose test can wait until a method was called a number of times."""
 
     def __init__(self, verb: str, times: int = 1) -> None:
         super().__init__()
         self._verb, self._times = verb, times
-        self._heard = asyncio.Event()
+        self._reached = asyncio.Event()
 
     def _find(self, verb: str, backend: str) -> BackendState:
         post = super()._find(verb, backend)
         if self.asked.count(self._verb) >= self._times:
-            self._heard.set()
+            self._reached.set()
         return post
 
-    async def heard(self) -> None:
+    async def reached(self) -> None:
         async with asyncio.timeout(10):
-            await self._heard.wait()
+            await self._reached.wait()

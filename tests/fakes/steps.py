@@ -1,4 +1,4 @@
-"""The steps of a request, as the verbs of fakes show them."""
+"""The steps of a request, as calls of fakes show them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ class Steps:
         self.done: list[str] = []
 
     def watch(self, fake: object, verb: str, name: Callable[..., str]) -> None:
-        """Record a step whenever a verb of a fake is used; `name` gets what the verb gets."""
+        """Record a step at each call of a fake's method; `name` gets the arguments of the call."""
         inner: Callable[..., Awaitable[Any]] = getattr(fake, verb)
 
         async def recorded(*about: Any, **more: Any) -> Any:
@@ -25,7 +25,7 @@ class Steps:
 
 
 def delay(fake: object, verb: str, until: asyncio.Event) -> None:
-    """Let a verb of a fake wait for an event, as a real one waits for its server."""
+    """Let a method of a fake wait for an event, as a real one waits for its server."""
     inner: Callable[..., Awaitable[Any]] = getattr(fake, verb)
 
     async def delayed(*about: Any, **more: Any) -> Any:

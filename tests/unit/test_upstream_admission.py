@@ -1,4 +1,4 @@
-"""Turns at backends, by a clock that the tests set: what is in the way, who is told, and what is given back."""
+"""Admission to backends, by a clock that the tests set: refusals, shared changes, and released slots."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ AUTH, USED_UP, LIMITED = FailureKind.AUTH_FAILED, FailureKind.QUOTA_EXHAUSTED, F
 
 
 async def test_it_is_the_port() -> None:
-    turns: AdmissionControl = Site().replica().admission
-    async with turns.slot(ALPHA, 2, 3) as slot:
+    admission: AdmissionControl = Site().replica().admission
+    async with admission.slot(ALPHA, 2, 3) as slot:
         assert slot == Slot(name="r0", route=ALPHA, calls=2)
 
 
-async def test_who_is_well_is_asked_without_asking_the_store() -> None:
+async def test_a_healthy_backend_admits_from_memory() -> None:
     site = Site()
     replica = site.replica()
     await replica.draw()
@@ -38,7 +38,7 @@ async def test_who_is_well_is_asked_without_asking_the_store() -> None:
     assert replica.changes() == []
 
 
-async def test_a_backend_without_an_account_is_never_in_the_way() -> None:
+async def test_a_backend_without_an_account_is_always_admitted() -> None:
     site = Site(Caps(concurrent=1))
     replica = site.replica()
     await replica.call(*[AUTH] * 10, *[LIMITED] * 10, along=SANDBOX)
@@ -51,7 +51,7 @@ async def test_a_backend_without_an_account_is_never_in_the_way() -> None:
     assert replica.observe.of(RateLimitObserved)
 
 
-async def test_a_backend_that_fails_is_set_aside_and_the_other_is_not() -> None:
+async def test_a_failing_backend_opens_its_own_breaker_only() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(*[DOWN] * 5)
@@ -64,7 +64,7 @@ async def test_a_backend_that_fails_is_set_aside_and_the_other_is_not() -> None:
 
 
 @pytest.mark.parametrize(("kind", "words"), [(AUTH, "credentials are refused"), (USED_UP, "out of credit")])
-async def test_a_refused_account_is_set_aside_for_what_it_is(kind: FailureKind, words: str) -> None:
+async def test_a_refused_account_is_blocked_with_its_reason(kind: FailureKind, words: str) -> None:
     replica = Site().replica()
     await replica.call(kind)
     found = replica.admission.blocked_by(ALPHA)
@@ -75,15 +75,15 @@ async def test_a_refused_account_is_set_aside_for_what_it_is(kind: FailureKind, 
 
 async def test_calls_that_began_before_do_not_count() -> None:
     replica = Site().replica()
-    turns = [await replica.slot() for _ in range(20)]
-    for turn in turns:
-        replica.record(turn, failure(DOWN))
+    slots = [await replica.slot() for _ in range(20)]
+    for slot in slots:
+        replica.record(slot, failure(DOWN))
     assert replica.standing() == BackendStatus(
         backend="alpha", state=BreakerState.OPEN, since_seconds=0, open_seconds=5, reason=DOWN, openings=1
     )
 
 
-async def test_one_probe_at_a_time_and_its_picture_closes_the_breaker() -> None:
+async def test_one_probe_at_a_time_and_its_image_closes_the_breaker() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(*[DOWN] * 5)
@@ -97,7 +97,7 @@ async def test_one_probe_at_a_time_and_its_picture_closes_the_breaker() -> None:
     assert replica.changes() == [("open", DOWN, 5), ("half_open", DOWN, 0), ("closed", None, 0)]
 
 
-async def test_probes_that_fail_open_it_for_longer_and_longer() -> None:
+async def test_failed_probes_open_the_breaker_for_longer_each_time() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(*[DOWN] * 5)
@@ -109,7 +109,7 @@ async def test_probes_that_fail_open_it_for_longer_and_longer() -> None:
     assert replica.standing().openings == 6
 
 
-async def test_a_probe_that_says_nothing_is_followed_by_the_next() -> None:
+async def test_a_probe_whose_outcome_does_not_count_is_followed_by_the_next() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(AUTH)
@@ -122,7 +122,7 @@ async def test_a_probe_that_says_nothing_is_followed_by_the_next() -> None:
     assert replica.standing().state is BreakerState.HALF_OPEN
 
 
-async def test_a_probe_whose_caller_never_came_back_is_over_with_its_lease() -> None:
+async def test_a_probe_that_is_not_released_ends_with_its_lease() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(AUTH)
@@ -136,7 +136,7 @@ async def test_a_probe_whose_caller_never_came_back_is_over_with_its_lease() -> 
     await replica.slot()
 
 
-async def test_a_probe_of_a_replica_that_is_gone_is_over_soon() -> None:
+async def test_a_probe_of_a_dead_replica_ends_soon() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
@@ -152,7 +152,7 @@ async def test_a_probe_of_a_replica_that_is_gone_is_over_soon() -> None:
     assert isinstance(await other.slot(), Slot)
 
 
-async def test_what_the_store_heard_in_between_comes_before_a_probe() -> None:
+async def test_a_newer_shared_state_is_merged_before_a_probe() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
@@ -167,7 +167,7 @@ async def test_what_the_store_heard_in_between_comes_before_a_probe() -> None:
     assert other.changes() == [("open", AUTH, 60), ("half_open", AUTH, 0), ("open", AUTH, 60)]
 
 
-async def test_replicas_tell_each_other_once() -> None:
+async def test_replicas_share_a_change_once() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     for replica in (one, other):
@@ -184,7 +184,7 @@ async def test_replicas_tell_each_other_once() -> None:
     assert one.changes() == other.changes() == [("open", AUTH, 60), ("half_open", AUTH, 0), ("closed", None, 0)]
 
 
-async def test_of_openings_at_the_same_time_the_longer_one_is_everybodys() -> None:
+async def test_of_concurrent_openings_the_longer_one_is_shared() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     await one.call(*[DOWN] * 5)
@@ -196,10 +196,10 @@ async def test_of_openings_at_the_same_time_the_longer_one_is_everybodys() -> No
     assert other.changes() == [("open", AUTH, 60)]
 
 
-async def test_who_learns_that_others_opened_and_closed_it_has_nothing_to_change() -> None:
+async def test_an_opening_that_other_replicas_closed_again_changes_nothing() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
-    turn = await other.slot()
+    slot = await other.slot()
     await one.call(AUTH)
     await one.admission.sync()
     site.pass_by(60)
@@ -207,11 +207,11 @@ async def test_who_learns_that_others_opened_and_closed_it_has_nothing_to_change
     for replica in (one, other):
         await replica.admission.sync()
     for _ in range(5):
-        other.record(turn, failure(DOWN))
+        other.record(slot, failure(DOWN))
     assert other.standing().state is BreakerState.OPEN
 
 
-async def test_an_opening_on_old_news_gives_way_to_what_was_found_since() -> None:
+async def test_an_opening_on_an_old_version_gives_way_to_a_newer_change() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
@@ -224,7 +224,7 @@ async def test_an_opening_on_old_news_gives_way_to_what_was_found_since() -> Non
     assert other.standing().state is BreakerState.CLOSED
 
 
-async def test_without_the_store_each_replica_goes_on_by_itself_and_tells_later() -> None:
+async def test_without_the_store_each_replica_goes_on_by_itself_and_shares_later() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     site.store.down = True
@@ -244,7 +244,7 @@ async def test_without_the_store_each_replica_goes_on_by_itself_and_tells_later(
     assert one.standing().open_seconds == 1
 
 
-async def test_a_store_that_was_emptied_is_told_again() -> None:
+async def test_an_emptied_store_gets_the_opening_again() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
@@ -277,7 +277,7 @@ class SlowStore(FakeSharedHealth):
         return await super().claim_probe(backend, name, version)
 
 
-async def test_what_changes_while_the_store_is_told_is_told_next() -> None:
+async def test_a_change_during_an_update_is_in_the_next_update() -> None:
     store = SlowStore()
     site = Site(store=store)
     one, other = site.replica("a"), site.replica("b")
@@ -292,7 +292,7 @@ async def test_what_changes_while_the_store_is_told_is_told_next() -> None:
     assert (one.standing().state, other.standing().state) == (BreakerState.CLOSED, BreakerState.CLOSED)
 
 
-async def test_what_changes_while_others_are_heard_gives_way_to_them() -> None:
+async def test_a_local_change_during_a_sync_gives_way_to_the_shared_one() -> None:
     store = SlowStore()
     site = Site(store=store)
     one, other = site.replica("a"), site.replica("b")
@@ -312,7 +312,7 @@ async def test_what_changes_while_others_are_heard_gives_way_to_them() -> None:
     assert other.standing().state is BreakerState.OPEN
 
 
-async def test_a_probe_that_others_made_needless_is_none() -> None:
+async def test_a_probe_after_another_replicas_change_is_refused() -> None:
     store = SlowStore()
     site = Site(store=store)
     replica = site.replica()
@@ -327,7 +327,7 @@ async def test_a_probe_that_others_made_needless_is_none() -> None:
 
 
 @pytest.mark.parametrize(("retry_after", "seconds"), [(None, 1), (7, 7), (1e9, 3600)])
-async def test_an_account_at_its_limit_is_left_in_peace_on_all_replicas(
+async def test_a_used_up_rate_limit_blocks_the_account_on_all_replicas(
     retry_after: float | None, seconds: float
 ) -> None:
     site = Site()
@@ -344,7 +344,7 @@ async def test_an_account_at_its_limit_is_left_in_peace_on_all_replicas(
     assert one.standing().blocked == {}
 
 
-async def test_peace_is_never_cut_short() -> None:
+async def test_a_block_is_never_shortened() -> None:
     site = Site()
     replica = site.replica()
     for retry_after in (20, 5, 0):
@@ -353,24 +353,24 @@ async def test_peace_is_never_cut_short() -> None:
     assert replica.standing().blocked == {"painter": 20}
 
 
-async def test_what_vendors_say_of_their_limits_is_heeded_and_told() -> None:
+async def test_rate_limits_of_vendors_block_calls_and_are_observed() -> None:
     site = Site()
     replica = site.replica()
     some, none = (
         RateLimit(measure="requests", remaining=3, limit=5),
         RateLimit(measure="images", remaining=0, resets_in=12),
     )
-    turn = await replica.slot()
-    replica.record(turn, build_generation())
-    replica.record(turn, build_generation(), some)
+    slot = await replica.slot()
+    replica.record(slot, build_generation())
+    replica.record(slot, build_generation(), some)
     assert replica.admission.blocked_by(ALPHA) is None
-    replica.record(turn, build_generation(), some, none)
+    replica.record(slot, build_generation(), some, none)
     assert await replica.refused() == (LIMITED, 12)
     told = [(each.measure, each.remaining, each.limit) for each in replica.observe.of(RateLimitObserved)]
     assert told == [("requests", 3, 5), ("requests", 3, 5), ("images", 0, None)]
 
 
-async def test_news_of_limits_that_come_while_others_are_told_are_told_next() -> None:
+async def test_a_rate_limit_during_an_update_is_in_the_next_update() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     for retry_after in (5, 9):
@@ -384,14 +384,14 @@ async def test_news_of_limits_that_come_while_others_are_told_are_told_next() ->
     assert await other.refused() == (LIMITED, 4)
 
 
-async def test_calls_beyond_what_the_account_takes_wait_for_those_under_way() -> None:
+async def test_calls_beyond_the_concurrency_cap_are_refused_until_a_release() -> None:
     site = Site(Caps(concurrent=3))
     one, other = site.replica("a"), site.replica("b")
-    turn = await one.take(calls=2)
-    assert isinstance(turn, Slot)
+    slot = await one.take(calls=2)
+    assert isinstance(slot, Slot)
     assert isinstance(await other.take(calls=1), Slot)
     assert await other.refused() == (BUSY, 1)
-    await one.leave(turn)
+    await one.leave(slot)
     await one.admission.close()
     assert isinstance(await other.take(calls=2), Slot)
     never = await other.take(calls=4)
@@ -399,21 +399,21 @@ async def test_calls_beyond_what_the_account_takes_wait_for_those_under_way() ->
     assert (never.kind, never.retry_after) == (BUSY, None)
 
 
-async def test_rates_of_the_account_say_when_there_is_room_again() -> None:
+async def test_a_refusal_by_a_rate_cap_says_when_there_is_room() -> None:
     site = Site(Caps(requests_per_minute=6, images_per_minute=20))
     replica = site.replica()
-    turn = await replica.take(calls=3, images=20)
-    assert isinstance(turn, Slot)
+    slot = await replica.take(calls=3, images=20)
+    assert isinstance(slot, Slot)
     assert await replica.refused() == (LIMITED, 60)
     site.pass_by(60)
-    await replica.leave(turn)
+    await replica.leave(slot)
     await replica.admission.close()
     assert isinstance(await replica.take(), Slot)
     assert isinstance(await replica.take(calls=7), Failure)
     assert "release_slots" not in site.store.asked
 
 
-async def test_no_cap_can_be_kept_without_the_store() -> None:
+async def test_without_the_store_an_account_with_caps_is_unavailable() -> None:
     site = Site(Caps(concurrent=3))
     replica = site.replica()
     site.store.down = True
@@ -422,13 +422,13 @@ async def test_no_cap_can_be_kept_without_the_store() -> None:
     assert isinstance(await replica.take(BETA), Slot)
 
 
-async def test_what_was_left_while_the_store_was_away_is_given_back_later() -> None:
+async def test_slots_released_without_the_store_are_released_there_later() -> None:
     site = Site(Caps(concurrent=2))
     replica = site.replica()
-    turns = [await replica.slot() for _ in range(2)]
+    slots = [await replica.slot() for _ in range(2)]
     site.store.down = True
-    for turn in turns:
-        await replica.leave(turn)
+    for slot in slots:
+        await replica.leave(slot)
         await replica.admission.sync()
     site.store.down = False
     assert await replica.refused() == (BUSY, 1)
@@ -436,7 +436,7 @@ async def test_what_was_left_while_the_store_was_away_is_given_back_later() -> N
     assert isinstance(await replica.take(calls=2), Slot)
 
 
-async def test_a_probe_that_finds_no_room_is_over() -> None:
+async def test_a_probe_that_finds_no_room_ends() -> None:
     site = Site(Caps(concurrent=1))
     replica = site.replica()
     under_way = await replica.slot()
@@ -458,18 +458,18 @@ class StuckStore(AwaitedSharedHealth):
         return None
 
 
-async def test_who_goes_away_while_asking_leaves_nothing_behind() -> None:
+async def test_a_cancelled_acquisition_leaves_no_slot() -> None:
     store = StuckStore("acquire_slots")
     site = Site(Caps(concurrent=1), store)
     replica = site.replica()
     asking = asyncio.create_task(replica.take())
-    await store.heard()
+    await store.reached()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
     await replica.admission.sync()
-    party = SlotRequest(name="t", calls=1, images=1, lease_seconds=1)
-    assert await FakeSharedHealth.acquire_slots(site.store, "alpha", party, site.caps) is None
+    slot_request = SlotRequest(name="t", calls=1, images=1, lease_seconds=1)
+    assert await FakeSharedHealth.acquire_slots(site.store, "alpha", slot_request, site.caps) is None
 
 
 async def test_all_backends_are_listed_for_operators() -> None:
@@ -486,16 +486,16 @@ async def test_all_backends_are_listed_for_operators() -> None:
     )
 
 
-async def test_others_are_heard_again_and_again() -> None:
+async def test_the_shared_health_is_read_repeatedly() -> None:
     store = AwaitedSharedHealth("sync", 6)
     replica = Site(store=store).replica()
     running = asyncio.create_task(replica.admission.run())
-    await store.heard()
+    await store.reached()
     running.cancel()
     assert set(store.asked) == {"sync"}
 
 
-async def test_what_is_new_is_told_at_once() -> None:
+async def test_a_change_is_shared_at_once() -> None:
     store = AwaitedSharedHealth("release_slots")
     site = Site(Caps(concurrent=1), store)
     one, other = site.replica("a"), site.replica("b")
@@ -503,7 +503,7 @@ async def test_what_is_new_is_told_at_once() -> None:
     running = asyncio.create_task(one.admission.run())
     await asyncio.sleep(0)
     await one.call(AUTH)
-    await store.heard()
+    await store.reached()
     running.cancel()
     await other.admission.sync()
     assert await other.refused() == (AUTH, 60)
@@ -524,18 +524,18 @@ class Asked:
 
 
 def asking(
-    turns: UpstreamAdmission, answers: Sequence[Failure | None], seconds: float = 0.001
+    admission: UpstreamAdmission, answers: Sequence[Failure | None], seconds: float = 0.001
 ) -> tuple[ProbeBackends, Asked]:
     alpha = Asked(*answers)
-    return ProbeBackends(admission=turns, backends={"alpha": alpha}, interval_seconds=seconds), alpha
+    return ProbeBackends(admission=admission, backends={"alpha": alpha}, interval_seconds=seconds), alpha
 
 
-async def test_who_is_well_is_not_asked_for_anything() -> None:
+async def test_a_healthy_backend_is_not_probed() -> None:
     ask, _ = asking(Site().replica().admission, [])
     await ask.probe_unhealthy()
 
 
-async def test_a_vendor_that_answers_is_tried_at_once_and_not_taken_for_well() -> None:
+async def test_an_answered_probe_allows_a_call_and_does_not_close_the_breaker() -> None:
     replica = Site().replica()
     await replica.call(*[DOWN] * 5)
     ask, _ = asking(replica.admission, [failure(DOWN), failure(FailureKind.NOT_PERMITTED), None])
@@ -547,7 +547,7 @@ async def test_a_vendor_that_answers_is_tried_at_once_and_not_taken_for_well() -
     assert isinstance(await replica.take(), Slot)
 
 
-async def test_an_account_that_is_refused_stays_set_aside_for_that() -> None:
+async def test_a_refused_account_stays_blocked_with_that_reason() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(*[DOWN] * 5)
@@ -559,7 +559,7 @@ async def test_an_account_that_is_refused_stays_set_aside_for_that() -> None:
     assert replica.changes() == [("open", DOWN, 5), ("open", AUTH, 60)]
 
 
-async def test_whoever_is_unwell_is_asked_again_and_again() -> None:
+async def test_an_unhealthy_backend_is_probed_repeatedly() -> None:
     replica = Site().replica()
     await replica.call(*[DOWN] * 5)
     ask, alpha = asking(replica.admission, [failure(DOWN)] * 3, 0)
@@ -573,7 +573,7 @@ def test_caps_are_named_as_in_the_settings() -> None:
     assert {cap.value for cap in Cap} == set(Caps.__dataclass_fields__)
 
 
-async def test_another_key_opens_the_way_on_the_replica_that_has_it() -> None:
+async def test_another_key_unblocks_the_account_on_the_replica_that_has_it() -> None:
     site = Site()
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
