@@ -31,7 +31,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from service.adapters.dynamic_text import DynamicText, current_text
 from service.adapters.loop_aware_timeout import LoopAwareTimeout
 from service.adapters.network_error_causes import NETWORK_TEXTS, ErrorTexts, describe_network_error
-from service.usecases.ports.monitored_store import ServerMemory
+from service.usecases.ports.monitored_store import MonitoredStore, ServerMemory
 
 TIMEOUT_SECONDS = 0.08  # quiet seconds of one command, with the connect if there is no connection
 BACKGROUND_TIMEOUT_SECONDS = 1.0  # of a command that no request waits for
@@ -128,7 +128,7 @@ async def disconnect(client: Client) -> None:
         await client.nodes_manager.aclose(nodes)
 
 
-class RedisServer:
+class RedisServer(MonitoredStore):
     """A server of quotas, holds, flights or cached results. With `needs_scripts` the server must run scripts too."""
 
     def __init__(self, url: DynamicText, *, needs_scripts: bool = True) -> None:
