@@ -57,7 +57,7 @@ class Gateway:
 
 def assemble(config: AppConfig) -> Gateway:
     """Build a gateway. Raises `SettingsError`."""
-    settings, observe = config.settings, config.observe
+    settings, observer = config.settings, config.observer
     tracer, fetcher, drain = build_tracer(settings), build_reference_fetcher(settings), Drain()
     queue = ConnectionQueue(max_waiting=settings.redis.max_waiting)
     upstream = build_upstream(config, queue)
@@ -78,9 +78,9 @@ def assemble(config: AppConfig) -> Gateway:
     tasks = build_tasks(config, parts)
     lifespan = build_lifespan(config, parts, tasks, (*money.close_first(), upstream.admission, *clients, tracer))
 
-    app = build(deps, observe, lifespan, kind=AppKind.BOTH if config.admin_port is None else AppKind.DATA)
+    app = build(deps, observer, lifespan, kind=AppKind.BOTH if config.admin_port is None else AppKind.DATA)
     asgi = with_request_middleware(
-        with_error_handling(app, settings.cors.origins), observe, new_id, time.monotonic, tracer
+        with_error_handling(app, settings.cors.origins), observer, new_id, time.monotonic, tracer
     )
     data_app = MetricsEndpoint(asgi, config.metrics_renderer) if config.metrics_renderer else asgi
     return Gateway(

@@ -27,7 +27,7 @@ from service.app import assemble
 from service.commands.startup import ServeOptions, read_start_config, with_dev_key
 from service.composition.app_config import AppConfig, StoreAddresses
 from service.domain.generation import Generation
-from service.usecases.ports.observer import discard_event
+from service.usecases.ports.observer import NULL_OBSERVER
 from service.usecases.ports.requests import UpstreamRequest
 
 ROOT = Path(__file__).parents[1]
@@ -145,7 +145,7 @@ def measure(folder: Path) -> Mapping[str, Seen]:
             files=start.files,
             initial_files=start.first_config,
             stores=stores,
-            observe=discard_event,
+            observer=NULL_OBSERVER,
         )
         return asyncio.run(requests(assemble(plans).asgi, start.secret or "", url))
 

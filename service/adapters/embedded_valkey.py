@@ -76,7 +76,7 @@ class EmbeddedError(Exception):
 class Supervision:
     """Reports of a supervised server: each restart to `observe`, the end of all restarts to `fatal`."""
 
-    observe: Observer
+    observer: Observer
     fatal: FatalReport
 
 
@@ -139,7 +139,7 @@ def _keep_running(server: "ValkeyProcess", supervision: Supervision) -> None:
             return
         if server.restart():
             restart = EmbeddedStoreRestarted(folder=str(server.folder), exit_code=code, restarts=recent_ends)
-            supervision.observe(restart)
+            supervision.observer.record(restart)
 
 
 class ValkeyProcess:

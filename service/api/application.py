@@ -140,7 +140,7 @@ def routes(kind: AppKind) -> Sequence[ControllerRouterHandler]:
     }[kind]
 
 
-def build(deps: Dependencies, observe: Observer, *lifespans: Lifespan, kind: AppKind = AppKind.BOTH) -> Litestar:
+def build(deps: Dependencies, observer: Observer, *lifespans: Lifespan, kind: AppKind = AppKind.BOTH) -> Litestar:
     """Build an application without middleware. `lifespans` are open while it serves."""
     return Litestar(
         route_handlers=routes(kind),
@@ -148,7 +148,7 @@ def build(deps: Dependencies, observe: Observer, *lifespans: Lifespan, kind: App
         exception_handlers={
             GatewayError: with_outcome(on_gateway_error),
             HTTPException: with_outcome(on_http_exception),
-            Exception: with_outcome(build_crash_handler(observe)),
+            Exception: with_outcome(build_crash_handler(observer)),
         },
         state=State({DEPENDENCIES_KEY: deps}),
         openapi_config=OpenAPIConfig(
@@ -177,10 +177,10 @@ def with_error_handling(app: Litestar, origins: frozenset[str] = frozenset()) ->
 
 
 def with_request_middleware(
-    app: ASGIApp, observe: Observer, new_id: Callable[[], str], monotonic: Callable[[], float], trace: Tracer
+    app: ASGIApp, observer: Observer, new_id: Callable[[], str], monotonic: Callable[[], float], trace: Tracer
 ) -> ASGIApp:
     """Add the outermost layers, in which a server runs an application."""
-    return RequestMiddleware(HeadAsGet(app), observe, new_id, monotonic, trace)
+    return RequestMiddleware(HeadAsGet(app), observer, new_id, monotonic, trace)
 
 
 class SplitByPort:

@@ -23,8 +23,7 @@ from service.adapters.embedded_valkey import CACHE_OPTIONS, STATE_OPTIONS, Embed
 from service.adapters.logs.event_log import EventLog, configure_logging
 from service.adapters.logs.log_stream import LossyLogStream
 from service.adapters.metrics.expose import PATH, Exposition, metrics_server, process_registry
-from service.adapters.metrics.observe import MetricsObserver
-from service.adapters.observers import ObserverGroup
+from service.adapters.metrics.observer import MetricsObserver
 from service.adapters.sql.database import SchemaError
 from service.adapters.sql.gateway_id import read_gateway_id
 from service.adapters.sql.migrate import migrate_with_retry
@@ -78,7 +77,7 @@ from service.settings.yaml_file import SettingsError, to_problems
 from service.usecases.background.supervisor import FatalReport
 from service.usecases.money.ledger_lease import LeaseHeld
 from service.usecases.ports.events import Listening, LogLineLost, ModelShutdownWarning
-from service.usecases.ports.observer import Observer
+from service.usecases.ports.observer import Observer, ObserverGroup
 
 DATA = Path("data")
 HostOption = Annotated[str, typer.Option("--host", envvar="HOST", help="Address to listen on.")]
@@ -169,27 +168,27 @@ def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, line
     settings = start.settings
     metrics = MetricsObserver(version=__version__, python=platform.python_version())
     exposition = Exposition(metrics, process_registry())
-    observe = ObserverGroup(metrics, EventLog(settings.logs.sample))  # what a log line says can be scraped already
-    lines.lost = lambda: metrics(LogLineLost())
+    observer = ObserverGroup(metrics, EventLog(settings.logs.sample))  # what a log line says can be scraped already
+    lines.lost = lambda: metrics.record(LogLineLost())
     for problem in start.warnings:
-        observe(ModelShutdownWarning(problem=problem))
-    fatal = FatalReport(observe)
-    supervision = Supervision(observe, fatal)
+        observer.record(ModelShutdownWarning(problem=problem))
+    fatal = FatalReport(observer)
+    supervision = Supervision(observer, fatal)
     with (
         open_stores(settings, options.data, supervision) as stores,
         _metrics_server(exposition, listeners.metrics, fatal),
     ):
-        asyncio.run(migrate_with_retry(stores.database_url, settings.database.wait_seconds, observe))
+        asyncio.run(migrate_with_retry(stores.database_url, settings.database.wait_seconds, observer))
         plans = AppConfig(
             settings=settings,
             files=start.files,
             initial_files=start.first_config,
             stores=stores,
-            observe=observe,
+            observer=observer,
             metrics_renderer=None if listeners.metrics else exposition,
             admin_port=port_number(listeners.admin) if listeners.admin else None,
             fatal=fatal,
-            lease=asyncio.run(take_lease(stores, observe)),
+            lease=asyncio.run(take_lease(stores, observer)),
             gateway_id=asyncio.run(read_gateway_id(stores.database_url)),
         )
         gateway = assemble(plans)
@@ -206,7 +205,7 @@ def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, line
             metrics=listen_address(listeners.metrics or listeners.gateway) + PATH,
             admin=listen_address(listeners.admin or listeners.gateway) + "/admin/v1" if settings.admin_digest else "",
         )
-        run(gateway, serving, listeners, lambda: print_welcome(listening, gateway, start.secret, observe, lines))
+        run(gateway, serving, listeners, lambda: print_welcome(listening, gateway, start.secret, observer, lines))
 
 
 def _metrics_server(
@@ -259,10 +258,10 @@ def _open_cache(
 
 
 def print_welcome(
-    listening: Listening, gateway: Gateway, secret: str | None, observe: Observer, lines: LossyLogStream
+    listening: Listening, gateway: Gateway, secret: str | None, observer: Observer, lines: LossyLogStream
 ) -> None:
     """Say where the gateway listens and, in dev, everything it takes to try it."""
-    observe(listening)
+    observer.record(listening)
     if secret:
         lines.write(WELCOME.format(address=listening.address, secret=secret, pictures=gateway.image_storage))
 

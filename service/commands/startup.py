@@ -33,7 +33,7 @@ from service.settings.secret_sources import Secret
 from service.settings.self_call_check import check_no_self_call
 from service.settings.storage_url import ImageFolder
 from service.settings.yaml_file import Problems, SettingsError
-from service.usecases.ports.observer import discard_event
+from service.usecases.ports.observer import NULL_OBSERVER
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 STARTUP_ERRORS = (SettingsError, SchemaError, EmbeddedError, PortError)
@@ -237,7 +237,7 @@ def check_assembly(start: StartConfig) -> None:
                 files=start.files,
                 initial_files=start.first_config,
                 stores=stores,
-                observe=discard_event,
+                observer=NULL_OBSERVER,
             )
         )
 
@@ -261,7 +261,7 @@ def build_openapi(config: Path, environment: Mapping[str, str]) -> dict[str, obj
         stores=StoreAddresses(
             redis_url=NO_SERVER_URL, cache_url=NO_SERVER_URL, database_url="sqlite:///ledger.db", data=None
         ),
-        observe=EventLog(),
+        observer=EventLog(),
     )
     schema: dict[str, object] = assemble(plans).litestar.openapi_schema.to_schema()
     return schema

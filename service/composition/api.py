@@ -30,10 +30,10 @@ def with_admin_port(config: AppConfig, deps: Dependencies, tracer: Tracer, data_
     """Add the application of the admin port, if the admin API has a port of its own."""
     if config.admin_port is None:
         return data_app
-    admin_app = build(deps, config.observe, kind=AppKind.ADMIN)
+    admin_app = build(deps, config.observer, kind=AppKind.ADMIN)
     return SplitByPort(
         data_app,
-        with_request_middleware(with_error_handling(admin_app), config.observe, new_id, time.monotonic, tracer),
+        with_request_middleware(with_error_handling(admin_app), config.observer, new_id, time.monotonic, tracer),
         config.admin_port,
     )
 

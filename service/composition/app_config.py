@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from service.adapters.dynamic_text import DynamicText
-from service.api.http.metrics_endpoint import RenderMetrics
+from service.api.http.metrics_endpoint import MetricsRenderer
 from service.domain.team_access import KEY_PREFIX
 from service.settings.gateway import GatewaySettings
 from service.settings.reloadable_files import ReloadableFiles, StampedConfig
@@ -90,8 +90,8 @@ class AppConfig:
     files: ReloadableFiles
     initial_files: StampedConfig
     stores: StoreAddresses
-    observe: Observer
-    metrics_renderer: RenderMetrics | None = None
+    observer: Observer
+    metrics_renderer: MetricsRenderer | None = None
     admin_port: int | None = None
     fatal: FatalReport = field(default_factory=FatalReport)
     lease: HeldLease | None = None

@@ -28,14 +28,14 @@ def build_lifespan(
 
     @asynccontextmanager
     async def running(_: Litestar) -> AsyncIterator[None]:
-        log_unhandled_errors(config.observe)
+        log_unhandled_errors(config.observer)
         async with AsyncExitStack() as ended:  # each part is closed even if another one fails
             for part in reversed(closing):
                 ended.push_async_callback(part.close)
             await parts.config_reload.refresh()
             # Before the first hold, so that a rebuild in another replica waits for this replica.
             await parts.money.hold_quota.recount_reports.heartbeat()
-            async with supervise(config.observe, config.fatal, tasks):
+            async with supervise(config.observer, config.fatal, tasks):
                 yield
                 await parts.detached.close()
 
@@ -49,7 +49,7 @@ def build_tasks(config: AppConfig, parts: SharedParts) -> Mapping[str, TaskFunct
         **build_reload_tasks(config, parts),
         **parts.stores.background_tasks(),
         "collect gauges": _build_collect_gauges(config, parts).run,
-        "measure loop lag": LoopLagMonitor(observe=config.observe, monotonic=time.monotonic, sleep=asyncio.sleep).run,
+        "measure loop lag": LoopLagMonitor(observer=config.observer, monotonic=time.monotonic, sleep=asyncio.sleep).run,
         **parts.upstream.background_tasks(config),
         **parts.images.background_tasks(config),
     }
@@ -61,7 +61,7 @@ def _build_collect_gauges(config: AppConfig, parts: SharedParts) -> CollectGauge
         config=parts.config_reload,
         settlement=money.settlement,
         read_limits=ReadLimits(quotas=money.quotas, hold_quota=money.hold_quota),
-        observe=config.observe,
+        observer=config.observer,
         now=now,
         sleep=asyncio.sleep,
         interval_seconds=config.settings.metrics.collect_seconds,

@@ -47,7 +47,7 @@ def build_make_images(
     config: AppConfig, parts: SharedParts, fetcher: GuardedFetcher, queue: ConnectionQueue
 ) -> MakeImages:
     """Build the use case that serves an image request."""
-    money, images, settings, observe = parts.money, parts.images, config.settings, config.observe
+    money, images, settings, observer = parts.money, parts.images, config.settings, config.observer
     backends = parts.upstream.backends
     idempotency = IdempotencyPolicy(
         seconds=settings.idempotency.key_seconds,
@@ -73,10 +73,10 @@ def build_make_images(
             cache=cache,
             new_id=new_id,
             lease_seconds=settings.ledger.lease_seconds,
-            observe=observe,
+            observer=observer,
         ),
         samples=Samples(
-            flights=money.flights, cache=cache, policy=idempotency, detached_tasks=parts.detached, observe=observe
+            flights=money.flights, cache=cache, policy=idempotency, detached_tasks=parts.detached, observer=observer
         ),
         cache=cache,
         serve_cached=ServeCached(
@@ -87,7 +87,7 @@ def build_make_images(
             transcode_images=TranscodeImages(codec=images.codec),
             hold_quota=money.hold_quota,
             admission=parts.upstream.admission,
-            observe=observe,
+            observer=observer,
             tracer=parts.tracer,
             new_id=new_id,
             monotonic=time.monotonic,

@@ -49,7 +49,7 @@ class ImageParts:
         delete_expired = DeleteExpiredImages(
             store=self.store,
             listing=self.listing,
-            observe=config.observe,
+            observer=config.observer,
             now=now,
             keep_seconds=entry.keep_seconds,
             sweep_seconds=entry.sweep_seconds,
@@ -65,11 +65,11 @@ def build_images(config: AppConfig, database: Database) -> ImageParts:
         store=store,
         codec=PillowCodec(),
         images=images,
-        listing=FileListing(index=SqlFileIndex(database), images=images, observe=config.observe, now=now),
+        listing=FileListing(index=SqlFileIndex(database), images=images, observer=config.observer, now=now),
         image_storage=ImageStorage(
             image_store=store,
             new_id=new_id,
-            observe=config.observe,
+            observer=config.observer,
             store_all=entry.keep == "all",
             reuse_seconds=entry.keep_seconds - entry.link_seconds,
         ),

@@ -75,17 +75,17 @@ class MoneyParts:
 
 def build_money(config: AppConfig, queue: ConnectionQueue, drain: Drain) -> MoneyParts:
     """Build the money parts."""
-    entry, observe = config.settings.ledger, config.observe
+    entry, observer = config.settings.ledger, config.observer
     timeout_seconds = config.settings.redis.timeout_seconds
     quotas = RedisQuotaStore(
         config.stores.redis_url, lease_seconds=entry.lease_seconds, timeout_seconds=timeout_seconds, queue=queue
     )
-    database = Database(config.stores.database_url, observe=observe)
+    database = Database(config.stores.database_url, observer=observer)
     ledger = SqlLedger(database)
     intervals = Intervals(
         write_seconds=entry.write_seconds, sweep_seconds=entry.sweep_seconds, lease_seconds=entry.lease_seconds
     )
-    settlement = Settlement(quotas=quotas, ledger=ledger, observe=observe, owner=new_id(), intervals=intervals)
+    settlement = Settlement(quotas=quotas, ledger=ledger, observer=observer, owner=new_id(), intervals=intervals)
     lease = _resume_lease(config, database, drain)
     recount_reports = RecountReports(
         # An embedded store has one replica, which needs no registry.
@@ -99,7 +99,7 @@ def build_money(config: AppConfig, queue: ConnectionQueue, drain: Drain) -> Mone
         quotas=quotas,
         ledger=ledger,
         settlement=settlement,
-        observe=observe,
+        observer=observer,
         recount_reports=recount_reports,
         lease=lease,
     )
@@ -122,7 +122,7 @@ def build_money(config: AppConfig, queue: ConnectionQueue, drain: Drain) -> Mone
             config.stores.cache_url,
             max_bytes=config.settings.cache.max_bytes,
             timeout_seconds=timeout_seconds,
-            observe=observe,
+            observer=observer,
             queue=queue,
         ),
     )
@@ -131,19 +131,19 @@ def build_money(config: AppConfig, queue: ConnectionQueue, drain: Drain) -> Mone
 def _resume_lease(config: AppConfig, database: Database, drain: Drain) -> LedgerLease | None:
     if config.lease is None:
         return None
-    lease = _build_lease(config.lease.holder, database, config.observe, drain, config.fatal)
+    lease = _build_lease(config.lease.holder, database, config.observer, drain, config.fatal)
     lease.valid_until = config.lease.valid_until
     return lease
 
 
 def _build_lease(
-    holder: LeaseHolder, database: Database, observe: Observer, drain: Drain, fatal: FatalReport
+    holder: LeaseHolder, database: Database, observer: Observer, drain: Drain, fatal: FatalReport
 ) -> LedgerLease:
     return LedgerLease(
         leases=SqlLeases(database),
         holder=holder,
         ledger_name=database.description,
-        observe=observe,
+        observer=observer,
         monotonic=suspend_aware_monotonic,
         sleep=asyncio.sleep,
         drain=drain,
@@ -151,13 +151,13 @@ def _build_lease(
     )
 
 
-async def take_lease(stores: StoreAddresses, observe: Observer) -> HeldLease:
+async def take_lease(stores: StoreAddresses, observer: Observer) -> HeldLease:
     """Wait for the lease on the ledger, before any hold is counted. Raises `LeaseHeld` or `LedgerUnavailable`."""
     token, name = new_id(), f"{socket.gethostname()}, process {os.getpid()}"
     place = token if stores.data is None else folder_identity(stores.data / VALKEY_FOLDER)
     holder = LeaseHolder(location=place, token=token, name=name, shared=stores.data is None)
     database = Database(stores.database_url, pool=NullPool)
-    lease = _build_lease(holder, database, observe, Drain(), FatalReport())
+    lease = _build_lease(holder, database, observer, Drain(), FatalReport())
     try:
         await lease.acquire()
     finally:

@@ -36,7 +36,7 @@ def _build_secret_reload(
         read_at_each_use=(*settings.store_urls, *admin_digests),
         admission=admission,
         sign_urls=sign_urls,
-        observe=config.observe,
+        observer=config.observer,
     )
 
 
@@ -48,7 +48,7 @@ def build_config_reload(config: AppConfig, money: MoneyParts, enabled_backends: 
         seen_stamp=first.stamp,
         files=config.files,
         key_store=money.key_store,
-        observe=config.observe,
+        observer=config.observer,
         enabled_backends=enabled_backends,
         now=now,
     )

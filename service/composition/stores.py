@@ -59,12 +59,12 @@ def build_store_monitors(config: AppConfig, drain: Drain) -> StoreMonitors:
         state=state,
         cache=cache,
         eviction_warning=EvictionWarning(
-            quota_store=state, has_results=state.is_same_server(config.stores.cache_url), observe=config.observe
+            quota_store=state, has_results=state.is_same_server(config.stores.cache_url), observer=config.observer
         ),
         watch=WatchStores(
             stores={STATE_VARIABLE: state, CACHE_VARIABLE: cache},
             timeout_seconds=BACKGROUND_TIMEOUT_SECONDS,
-            observe=config.observe,
+            observer=config.observer,
         ),
         drain=drain,
     )

@@ -122,7 +122,7 @@ def _build_admission(config: AppConfig, shared_health: RedisSharedHealth) -> Ups
         shared_health=shared_health,
         accounts={name: _account_limits(vendors[name]) for name in config.settings.api_keys},
         rules=BreakerRules(**rules),
-        observe=config.observe,
+        observer=config.observer,
         new_id=new_id,
         monotonic=time.monotonic,
     )

@@ -16,7 +16,8 @@ import redis
 from service.adapters import embedded_valkey
 from service.adapters.embedded_valkey import STATE_OPTIONS, Supervision, start_valkey
 from service.usecases.background.supervisor import FatalReport
-from service.usecases.ports.events import EmbeddedStoreRestarted, Event, ProcessFailing
+from service.usecases.ports.events import EmbeddedStoreRestarted, ProcessFailing
+from service.usecases.ports.observer import Event
 from tests.support.gateway import TIMEOUT_SECONDS
 
 
@@ -28,7 +29,7 @@ class Watched:
         self.restarts = Queue[EmbeddedStoreRestarted]()
         self.reasons = Queue[str]()
 
-    def observe(self, event: Event) -> None:
+    def record(self, event: Event) -> None:
         match event:
             case EmbeddedStoreRestarted():
                 self.restarts.put(event)
@@ -51,7 +52,7 @@ class Watched:
 @contextmanager
 def watched(folder: Path) -> Iterator[tuple[Watched, str]]:
     server = Watched(folder)
-    with start_valkey(folder, STATE_OPTIONS, Supervision(server.observe, FatalReport(server.observe))) as ready:
+    with start_valkey(folder, STATE_OPTIONS, Supervision(server, FatalReport(server))) as ready:
         yield server, ready()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.adapters.metrics.declared import ALL, Declared, Kind
-from service.adapters.metrics.observe import FLIGHT_RESULTS
+from service.adapters.metrics.observer import FLIGHT_RESULTS
 from service.adapters.metrics.prometheus_text import HistogramFamily, NumberFamily
 from service.commands.metrics_reference import LABELS, document
 from service.domain.ledger import Basis, CacheStatus

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.adapters.sql.database import MAX_CONNECTIONS, Database, SchemaError
 from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import HEAD, migrate, migrate_with_retry, read_revision
-from service.usecases.ports.events import Event, PoolerDetected
+from service.usecases.ports.events import PoolerDetected
 from service.usecases.ports.ledger import EntryFilter, UsageQuery
 from tests.fakes.ledger import booked
-from tests.fakes.observer import Recorder
+from tests.fakes.observer import FailOnEvent, Recorder
 from tests.support.pgbouncer import pgbouncer
 
 pytest_plugins = ["tests.support.databases"]
@@ -41,7 +41,7 @@ async def work(database: Database, names: str) -> None:
 @pytest.mark.parametrize(("kind", "times"), [("postgresql", 0), ("pgbouncer", 1)])
 async def test_a_pooler_is_detected_and_reported_once(new_database: NewDatabase, kind: str, times: int) -> None:
     recorder = Recorder()
-    database = Database(await asyncio.to_thread(new_database, kind), observe=recorder)
+    database = Database(await asyncio.to_thread(new_database, kind), observer=recorder)
 
     await work(database, "abcdefgh")
     assert await database.transaction(limits) == SET
@@ -92,11 +92,7 @@ async def test_what_a_pooler_will_never_do_is_not_waited_for(
     with pgbouncer(postgres_url, mode) as pooler:
         url = pooler.url.replace(*change)
         with pytest.raises(SchemaError, match=rf"refuses the gateway .*{says}"):
-            await migrate_with_retry(url, 60, refuse_to_wait)
-
-
-def refuse_to_wait(event: Event) -> None:
-    raise AssertionError(event)
+            await migrate_with_retry(url, 60, FailOnEvent())
 
 
 async def test_a_pooler_that_is_restarted_between_calls_is_not_noticed(postgres_url: str) -> None:

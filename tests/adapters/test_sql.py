@@ -23,10 +23,10 @@ from service.adapters.sql.ledger import SqlLedger
 from service.adapters.sql.migrate import HEAD, MIGRATIONS, migrate, migrate_with_retry, read_revision
 from service.adapters.sql.schema import metadata, sqlite_metadata
 from service.domain.errors import LedgerUnavailable
-from service.usecases.ports.events import Event, WaitingForDatabase
+from service.usecases.ports.events import WaitingForDatabase
 from service.usecases.ports.ledger import EntryFilter, UsageQuery
 from tests.fakes.ledger import booked
-from tests.fakes.observer import Recorder
+from tests.fakes.observer import FailOnEvent, Recorder
 from tests.support.postgres import wheel_postgres
 
 pytest_plugins = ["tests.support.databases"]
@@ -200,19 +200,13 @@ async def test_where_nobody_answers_the_message_says_so_without_the_password(sch
 async def test_a_start_waits_for_a_server_that_comes(tmp_path: Path) -> None:
     with wheel_postgres(tmp_path) as server:
         server.stop()
-        waits, events = asyncio.Event(), list[Event]()
-
-        def observe(event: Event) -> None:
-            events.append(event)
-            waits.set()
-
-        starting = asyncio.create_task(migrate_with_retry(server.url, 60, observe))
-        await waits.wait()
+        recorder = Recorder()
+        starting = asyncio.create_task(migrate_with_retry(server.url, 60, recorder))
+        await recorder.recorded.wait()
         await asyncio.to_thread(server.start)
         await starting
         assert await read_revision(server.url) == HEAD
-    (waiting,) = events
-    assert isinstance(waiting, WaitingForDatabase)
+    (waiting,) = recorder.of(WaitingForDatabase)
     assert waiting.problem.startswith("The PostgreSQL at a local socket does not answer (")
     assert waiting.max_wait_seconds == 60
 
@@ -229,17 +223,13 @@ async def test_a_start_does_not_wait_for_a_server_that_refuses(tmp_path: Path, u
     with wheel_postgres(tmp_path) as server:
         url = f"postgresql://{user}@/{name}?{server.url.partition('?')[2]}"
         with pytest.raises(SchemaError, match=r"refuses the gateway .*(nobody|nothing)"):
-            await migrate_with_retry(url, 60, refuse_to_wait)
+            await migrate_with_retry(url, 60, FailOnEvent())
 
 
 async def test_a_start_does_not_wait_for_a_file(tmp_path: Path) -> None:
     (tmp_path / "books.db").write_text("this is a letter" * 200)
     with pytest.raises(LedgerUnavailable):
-        await migrate_with_retry(f"sqlite:///{tmp_path / 'books.db'}", 60, refuse_to_wait)
-
-
-def refuse_to_wait(event: Event) -> None:
-    raise AssertionError(event)
+        await migrate_with_retry(f"sqlite:///{tmp_path / 'books.db'}", 60, FailOnEvent())
 
 
 async def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from service.adapters.sql.replica_registry import SqlReplicaRegistry
 from service.domain.stored_images import UploadedFile, new_image_id
 from service.usecases.ports.key_store import AuditRecord, IssuedKey
 from service.usecases.ports.leases import LeaseHolder
-from service.usecases.ports.observer import discard_event
+from service.usecases.ports.observer import NULL_OBSERVER
 from service.usecases.ports.replica_registry import Recount
 from tests.fakes.builders import NOW
 from tests.fakes.ledger import booked
@@ -50,7 +50,7 @@ async def execute(url: str, statement: str) -> None:
 def url(empty_database: NewDatabase) -> Iterator[str]:
     """A database whose tables another role made."""
     owner = empty_database("postgresql")
-    asyncio.run(migrate_with_retry(owner, TIMEOUT_SECONDS, discard_event))
+    asyncio.run(migrate_with_retry(owner, TIMEOUT_SECONDS, NULL_OBSERVER))
     for statement in statements():
         asyncio.run(execute(owner, statement))
     place = urlsplit(owner)

@@ -18,13 +18,13 @@ from service.usecases.ports.events import (
     AttemptFinished,
     BreakerChanged,
     Crashed,
-    Event,
     ImageStoreFailed,
     Listening,
     RateLimitObserved,
     RequestFinished,
     StoreUnsafe,
 )
+from service.usecases.ports.observer import Event
 
 
 class Terminal(io.StringIO):
@@ -88,7 +88,7 @@ HEADROOM = RateLimitObserved(backend="openai", model="m", measure="images", rema
 def test_each_event_is_one_line_of_json(event: Event, line: dict[str, object]) -> None:
     stream = io.StringIO()
     configure_logging(stream)
-    EventLog()(event)
+    EventLog().record(event)
     (written,) = stream.getvalue().splitlines()
     assert line.items() <= json.loads(written).items()
 
@@ -97,7 +97,7 @@ def test_each_event_is_one_line_of_json(event: Event, line: dict[str, object]) -
 def test_what_happens_all_the_time_is_not_written(event: Event) -> None:
     stream = io.StringIO()
     configure_logging(stream)
-    EventLog()(event)
+    EventLog().record(event)
     assert stream.getvalue() == ""
 
 
@@ -135,7 +135,7 @@ def test_a_request_is_as_urgent_as_what_has_to_be_done(
     configure_logging(stream)
 
     facts = {"error": code} if code else {}
-    EventLog(sample=0.0 if level != "info" else 1.0)(
+    EventLog(sample=0.0 if level != "info" else 1.0).record(
         replace(request(), status=status, outcome=verdict, log_fields=facts)
     )
 
@@ -150,7 +150,7 @@ def test_a_terminal_gets_words(capsys: pytest.CaptureFixture[str]) -> None:
     del capsys
     stream = Terminal()
     configure_logging(stream)
-    EventLog()(request())
+    EventLog().record(request())
     assert "request" in stream.getvalue()
     assert "{" not in stream.getvalue()
 
@@ -166,7 +166,7 @@ def test_the_servers_own_warnings_have_the_same_form() -> None:
 def test_a_line_is_ascii_whatever_is_in_it(words: object) -> None:
     stream = io.StringIO()
     configure_logging(stream)
-    EventLog()(replace(request(), log_fields={"prompt": words}))
+    EventLog().record(replace(request(), log_fields={"prompt": words}))
     (written,) = stream.getvalue().splitlines()
     assert written.isascii()
     assert written.isprintable()
@@ -179,7 +179,7 @@ def sampled(sample: float, status: int) -> list[str]:
     configure_logging(stream)
     telemetry = EventLog(sample)
     for number in range(1_000):
-        telemetry(replace(request(), request_id=f"req_{number}", status=status))
+        telemetry.record(replace(request(), request_id=f"req_{number}", status=status))
     return [json.loads(line)["request_id"] for line in stream.getvalue().splitlines()]
 
 

@@ -276,7 +276,7 @@ class Replica:
             shared_health=gate.store,
             accounts={gate.backend: AccountLimits(caps=caps or Caps(), lease_seconds=LEASE)},
             rules=BreakerRules(),
-            observe=Recorder(),
+            observer=Recorder(),
             new_id=lambda: f"{name}-{next(self._numbers)}",
             monotonic=lambda: self.now,
         )

@@ -173,7 +173,7 @@ async def test_each_background_task_that_ends_also_ends_the_process(name: str, c
     await migrate(url)
     stores = StoreAddresses(redis_url=NOWHERE, cache_url=NOWHERE, database_url=url, data=tmp_path)
     plans = AppConfig(
-        settings=settings, files=files, initial_files=files.read_first(), stores=stores, observe=recorder, fatal=fatal
+        settings=settings, files=files, initial_files=files.read_first(), stores=stores, observer=recorder, fatal=fatal
     )
     gateway = assemble(plans)
     assert set(gateway.tasks) == set(TASKS)

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from service.adapters.metrics.expose import Exposition, process_registry
-from service.adapters.metrics.observe import MetricsObserver
+from service.adapters.metrics.observer import MetricsObserver
 from service.app import assemble
 from service.commands.startup import dev_settings, today
 from service.composition.api import dev_key
@@ -66,7 +66,7 @@ def asgi(metrics: MetricsObserver, config: Path, tmp_path_factory: pytest.TempPa
         files=files,
         initial_files=files.read_first(),
         stores=stores,
-        observe=metrics,
+        observer=metrics,
         metrics_renderer=tell,
     )
     return assemble(plans).asgi
@@ -109,9 +109,9 @@ def test_a_crowd_of_teams_has_so_many_series_and_no_more() -> None:
     """What `python -m tools.bench.scrape` measures; the bound is what is told in a tenth of a scrape's timeout."""
     seen = MetricsObserver(version="1", python="3")
     for event in crowd(200):
-        seen(event)
-    body, _ = Exposition(seen, process_registry())("")
+        seen.record(event)
+    body, _ = Exposition(seen, process_registry()).render("")
     told = series(body.decode())
     assert len(told) < 20_000
-    again = Exposition(seen, process_registry())("")[0]
+    again = Exposition(seen, process_registry()).render("")[0]
     assert series(again.decode()) == told

@@ -125,18 +125,18 @@ def failure(kind: FailureKind, message: str = "It did not work.") -> Failure:
 def build_money(
     quotas: FakeQuotaStore | None = None,
     ledger: FakeLedger | None = None,
-    observe: Recorder | None = None,
+    observer: Recorder | None = None,
     intervals: Intervals | None = None,
     replicas: ReplicaRegistry | None = None,
     name: str = "replica-1",
 ) -> HoldQuota:
     """Build the use cases of money among fakes. `settlement` is the one that runs behind requests."""
-    quotas, ledger, observe = quotas or FakeQuotaStore(counted=True), ledger or FakeLedger(), observe or Recorder()
+    quotas, ledger, observer = quotas or FakeQuotaStore(counted=True), ledger or FakeLedger(), observer or Recorder()
     settlement = Settlement(
-        quotas=quotas, ledger=ledger, observe=observe, owner=name, intervals=intervals or Intervals()
+        quotas=quotas, ledger=ledger, observer=observer, owner=name, intervals=intervals or Intervals()
     )
     recounts = RecountReports(registry=replicas, settlement=settlement, name=name, monotonic=lambda: 0.0, sleep=at_once)
-    return HoldQuota(quotas=quotas, ledger=ledger, settlement=settlement, observe=observe, recount_reports=recounts)
+    return HoldQuota(quotas=quotas, ledger=ledger, settlement=settlement, observer=observer, recount_reports=recounts)
 
 
 async def at_once(seconds: float) -> None:

@@ -85,7 +85,7 @@ class Gateway:
     backends: Mapping[str, Backend]
     quotas: FakeQuotaStore = field(default_factory=lambda: FakeQuotaStore(counted=True))
     ledger: FakeLedger = field(default_factory=FakeLedger)
-    observe: Recorder = field(default_factory=Recorder)
+    observer: Recorder = field(default_factory=Recorder)
     flights: FakeFlights = field(default_factory=FakeFlights)
     results: FakeResultStore = field(default_factory=FakeResultStore)
     links: FakeReferenceFetcher = field(default_factory=FakeReferenceFetcher)
@@ -105,7 +105,7 @@ class Gateway:
     detached: DetachedTasks = field(default_factory=DetachedTasks)
 
     def __post_init__(self) -> None:
-        self.hold_quota = build_money(self.quotas, self.ledger, self.observe)
+        self.hold_quota = build_money(self.quotas, self.ledger, self.observer)
 
     def replica(self, **changes: Any) -> MakeImages:
         """Build another replica, with some of its parts changed."""
@@ -125,7 +125,7 @@ def build_replica(gateway: Gateway) -> MakeImages:
     storage = ImageStorage(
         image_store=gateway.store,
         new_id=random_name,
-        observe=gateway.observe,
+        observer=gateway.observer,
         store_all=gateway.keep_all,
         reuse_seconds=86_400,
     )
@@ -135,13 +135,13 @@ def build_replica(gateway: Gateway) -> MakeImages:
             codec=gateway.codec, fetcher=gateway.links, stored_reader=FakeReferenceFetcher()
         ),
         read_limits=ReadLimits(quotas=gateway.quotas, hold_quota=gateway.hold_quota),
-        single_flight=build_single_flight(gateway.flights, cache, gateway.lease_seconds, gateway.observe),
+        single_flight=build_single_flight(gateway.flights, cache, gateway.lease_seconds, gateway.observer),
         samples=Samples(
             flights=gateway.flights,
             cache=cache,
             policy=gateway.idempotency,
             detached_tasks=gateway.detached,
-            observe=gateway.observe,
+            observer=gateway.observer,
         ),
         cache=cache,
         serve_cached=ServeCached(
@@ -152,7 +152,7 @@ def build_replica(gateway: Gateway) -> MakeImages:
             transcode_images=TranscodeImages(codec=gateway.codec),
             hold_quota=gateway.hold_quota,
             admission=gateway.admission,
-            observe=gateway.observe,
+            observer=gateway.observer,
             tracer=NullTracer(),
             new_id=lambda: f"hold-{next(numbers)}-{random_name()}",
             monotonic=itertools.count().__next__,
@@ -175,12 +175,12 @@ def build_cache(gateway: Gateway) -> ResultCache:
 
 
 def build_single_flight(
-    flights: Flights, cache: ResultCache | None = None, lease_seconds: float = 30.0, observe: Recorder | None = None
+    flights: Flights, cache: ResultCache | None = None, lease_seconds: float = 30.0, observer: Recorder | None = None
 ) -> SingleFlight:
     """Build what joins the flights of a replica."""
     cache = cache or build_cache(Gateway(backends={}))
     return SingleFlight(
-        flights=flights, cache=cache, new_id=random_name, lease_seconds=lease_seconds, observe=observe or Recorder()
+        flights=flights, cache=cache, new_id=random_name, lease_seconds=lease_seconds, observer=observer or Recorder()
     )
 
 

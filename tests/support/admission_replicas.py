@@ -39,14 +39,14 @@ class Site:
 
 class Replica:
     def __init__(self, site: Site, name: str) -> None:
-        self.observe = Recorder()
+        self.observer = Recorder()
         self.slots: dict[str, AsyncExitStack] = {}
         numbers = iter(range(10_000))
         self.admission = UpstreamAdmission(
             shared_health=site.store,
             accounts={"alpha": AccountLimits(caps=site.caps), "beta": AccountLimits()},
             rules=BreakerRules(),
-            observe=self.observe,
+            observer=self.observer,
             new_id=lambda: f"{name}{next(numbers)}",
             monotonic=lambda: site.now,
             sync_seconds=0.001,
@@ -92,4 +92,4 @@ class Replica:
         return self.admission.status()[place]
 
     def changes(self) -> list[tuple[str, FailureKind | None, float]]:
-        return [(change.state.value, change.reason, change.open_seconds) for change in self.observe.of(BreakerChanged)]
+        return [(change.state.value, change.reason, change.open_seconds) for change in self.observer.of(BreakerChanged)]

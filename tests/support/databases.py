@@ -17,7 +17,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from service.adapters.sql.migrate import migrate_with_retry
-from service.usecases.ports.observer import discard_event
+from service.usecases.ports.observer import NULL_OBSERVER
 from tests.support.gateway import TIMEOUT_SECONDS
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import WheelPostgres, real_postgres, wheel_postgres
@@ -78,7 +78,7 @@ def new_database(
     def make(kind: str) -> str:
         if kind not in migrated:
             migrated[kind] = empty_database(kind)
-            asyncio.run(migrate_with_retry(migrated[kind], TIMEOUT_SECONDS, discard_event))
+            asyncio.run(migrate_with_retry(migrated[kind], TIMEOUT_SECONDS, NULL_OBSERVER))
         if kind == "sqlite":
             copy = tmp_path_factory.mktemp("sqlite") / "books.db"
             shutil.copyfile(migrated[kind].removeprefix("sqlite:///"), copy)

@@ -94,7 +94,7 @@ class Scene:
         return standing.used
 
     def drawing(self) -> list[tuple[str, int]]:
-        return [(event.backend, event.images) for event in self.gateway.observe.of(InFlightChanged)]
+        return [(event.backend, event.images) for event in self.gateway.observer.of(InFlightChanged)]
 
 
 async def test_a_delivery_is_posted_at_its_cost() -> None:
@@ -184,7 +184,7 @@ async def test_a_cost_beyond_the_quote_is_observed() -> None:
     delivery = await scene.ask(spec(tier="low", size=SQUARE), caller(), known)
 
     assert delivery.cost == 10**6
-    assert [event.cost for event in scene.gateway.observe.of(QuoteExceeded)] == [10**6]
+    assert [event.cost for event in scene.gateway.observer.of(QuoteExceeded)] == [10**6]
 
 
 async def test_the_size_and_tier_of_the_reply_are_posted() -> None:

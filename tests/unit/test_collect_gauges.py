@@ -64,7 +64,7 @@ class Waits:
 
 
 def story(
-    observe: Recorder, now: ConfigSnapshot, ledger: FakeQuotaStore | None = None, waits: Waits | None = None
+    observer: Recorder, now: ConfigSnapshot, ledger: FakeQuotaStore | None = None, waits: Waits | None = None
 ) -> CollectGauges:
     store = ledger or FakeQuotaStore()
     money = build_money(store)
@@ -72,7 +72,7 @@ def story(
         config=FixedConfig(now),
         settlement=money.settlement,
         read_limits=ReadLimits(quotas=store, hold_quota=money),
-        observe=observe,
+        observer=observer,
         now=lambda: NOW,
         sleep=waits or Waits(1),
         interval_seconds=3,
@@ -80,9 +80,9 @@ def story(
 
 
 async def test_budgets_are_those_of_teams_in_money_and_counters_are_made_right_first() -> None:
-    observe = Recorder()
-    await story(observe, live()).collect()
-    (event,) = observe.of(GaugesCollected)
+    observer = Recorder()
+    await story(observer, live()).collect()
+    (event,) = observer.of(GaugesCollected)
     read = event.snapshot
     assert read.budgets is not None
     assert [(one.limit.scope, one.limit.measure, one.limit.maximum) for one in read.budgets["ads"]] == [
@@ -99,55 +99,55 @@ async def test_of_very_many_teams_some_are_read_in_each_round_and_all_in_the_end
     names = [f"team-{number:03}" for number in range(BATCH_SIZE + 2)]
     teams = {name: Team(name=name, limits=MONEY) for name in names}
     now = ConfigSnapshot(catalog=catalog(), teams=teams, keys={}, version="v1")
-    observe = Recorder()
-    reading = story(observe, now)
+    observer = Recorder()
+    reading = story(observer, now)
     await reading.collect()
     now.teams.pop(names[0])  # type: ignore[attr-defined]  # a dict here
     await reading.collect()
-    first, second = (event.snapshot.budgets for event in observe.of(GaugesCollected))
+    first, second = (event.snapshot.budgets for event in observer.of(GaugesCollected))
     assert (first and [*first], second and sorted(second)) == (names[:BATCH_SIZE], names[1:])
 
 
 async def test_without_the_store_the_rest_is_read() -> None:
-    observe, ledger = Recorder(), FakeQuotaStore()
+    observer, ledger = Recorder(), FakeQuotaStore()
     ledger.down = True
-    await story(observe, live(), ledger).collect()
-    (event,) = observe.of(GaugesCollected)
+    await story(observer, live(), ledger).collect()
+    (event,) = observer.of(GaugesCollected)
     assert event.snapshot.budgets is None
     assert event.snapshot.teams == ("ads", "free")
 
 
 async def test_keys_that_end_soon_and_have_not_yet() -> None:
-    observe, soon = Recorder(), NOW + timedelta(days=59)
+    observer, soon = Recorder(), NOW + timedelta(days=59)
     known = (key("soon", soon), key("later", NOW + timedelta(days=61)), key("over", NOW), key("never", None))
-    await story(observe, live(*known)).collect()
-    (event,) = observe.of(GaugesCollected)
+    await story(observer, live(*known)).collect()
+    (event,) = observer.of(GaugesCollected)
     assert event.snapshot.key_expiries == (KeyExpiry(team="ads", key="soon", expires_at=soon),)
 
 
 async def test_models_that_are_to_end_and_what_backends_call_them() -> None:
     ends = model(id="old", shutdown_date=date(2999, 1, 1), routes=(route(backend="alpha", model="a/old"),))
     gone = model(id="gone", shutdown_date=date(2020, 1, 1), routes=(route(backend="alpha", model="a/old"),))
-    observe = Recorder()
-    await story(observe, live(models=catalog(model(), ends, gone))).collect()
-    (event,) = observe.of(GaugesCollected)
+    observer = Recorder()
+    await story(observer, live(models=catalog(model(), ends, gone))).collect()
+    (event,) = observer.of(GaugesCollected)
     assert event.snapshot.shutdowns == {"old": date(2999, 1, 1)}
     assert event.snapshot.model_names["alpha", "a/old"] == "old"
 
 
 async def test_it_is_read_again_and_again() -> None:
-    observe, waits = Recorder(), Waits(2)
+    observer, waits = Recorder(), Waits(2)
     with pytest.raises(asyncio.CancelledError):
-        await story(observe, live(), waits=waits).run()
-    assert (len(observe.of(GaugesCollected)), waits.asked) == (2, [3, 3])
+        await story(observer, live(), waits=waits).run()
+    assert (len(observer.of(GaugesCollected)), waits.asked) == (2, [3, 3])
 
 
 async def test_the_loop_is_as_late_as_a_timer() -> None:
-    observe, clock = Recorder(), [0.0]
+    observer, clock = Recorder(), [0.0]
 
     def wake(seconds: float) -> None:
         clock[0] += seconds + 0.25
 
     with pytest.raises(asyncio.CancelledError):
-        await LoopLagMonitor(observe=observe, monotonic=lambda: clock[0], sleep=Waits(3, wake)).run()
-    assert observe.of(LoopLagged) == [LoopLagged(lag_seconds=0.25)] * 2
+        await LoopLagMonitor(observer=observer, monotonic=lambda: clock[0], sleep=Waits(3, wake)).run()
+    assert observer.of(LoopLagged) == [LoopLagged(lag_seconds=0.25)] * 2

@@ -66,14 +66,14 @@ class BrokenShelf(Shelf):
         raise RecursionError
 
 
-def callers(shelf: Shelf, store: FakeKeyStore, observe: Recorder) -> ConfigReload:
+def callers(shelf: Shelf, store: FakeKeyStore, observer: Recorder) -> ConfigReload:
     assert isinstance(shelf.found, Config)
     return ConfigReload(
         config=shelf.found,
         seen_stamp=shelf.stamp(),
         files=shelf,
         key_store=store,
-        observe=observe,
+        observer=observer,
         enabled_backends=frozenset({"alpha"}),
         now=lambda: NOW,
     )
@@ -126,8 +126,8 @@ async def test_while_the_store_is_away_the_keys_known_last_count() -> None:
 
 
 async def test_a_changed_file_is_in_force_and_a_wrong_one_is_not() -> None:
-    observe, shelf = Recorder(), Shelf(known(SEARCH))
-    story = callers(shelf, FakeKeyStore(), observe)
+    observer, shelf = Recorder(), Shelf(known(SEARCH))
+    story = callers(shelf, FakeKeyStore(), observer)
     await story.refresh()
     assert shelf.reads == 0
     shelf.put(known(SEARCH, Team(name="ads")))
@@ -137,14 +137,14 @@ async def test_a_changed_file_is_in_force_and_a_wrong_one_is_not() -> None:
     await story.refresh()
     await story.refresh()
     assert set(story.snapshot().teams) == {"search", "ads"}
-    assert observe.events == [SettingsReloaded(problem=None), SettingsReloaded(problem="teams.yaml: $.teams: wrong")]
+    assert observer.events == [SettingsReloaded(problem=None), SettingsReloaded(problem="teams.yaml: $.teams: wrong")]
 
 
 async def test_a_change_that_would_lock_every_caller_out_is_refused_and_told() -> None:
-    observe, store = Recorder(), FakeKeyStore()
+    observer, store = Recorder(), FakeKeyStore()
     await store.add(replace(ISSUED, expires_at=None), RECORD)
     shelf = Shelf(known(SEARCH, keys=(KEY,)))
-    story = callers(shelf, store, observe)
+    story = callers(shelf, store, observer)
     await story.refresh()
 
     shelf.put(known(SEARCH))  # the issued key is left
@@ -157,26 +157,26 @@ async def test_a_change_that_would_lock_every_caller_out_is_refused_and_told() -
     assert set(story.snapshot().keys) == {"d1"}
     problem = "teams.yaml: $.teams: leaves none of the 1 keys that let callers in now, issued ones included. "
     problem += "It is refused while the gateway runs; a restart takes it."
-    assert observe.events == [SettingsReloaded(problem=None), SettingsReloaded(problem=problem)]
+    assert observer.events == [SettingsReloaded(problem=None), SettingsReloaded(problem=problem)]
 
 
 async def test_files_that_change_while_they_are_read_are_read_again() -> None:
     """A ConfigMap that is swapped, or a long file that is being written."""
-    observe, shelf = Recorder(), ChangingShelf(known(SEARCH))
-    story = callers(shelf, FakeKeyStore(), observe)
+    observer, shelf = Recorder(), ChangingShelf(known(SEARCH))
+    story = callers(shelf, FakeKeyStore(), observer)
     shelf.version += 1
     await story.refresh()
-    assert (set(story.snapshot().teams), observe.events) == ({"search"}, [])
+    assert (set(story.snapshot().teams), observer.events) == ({"search"}, [])
 
     await story.refresh()
 
     assert set(story.snapshot().teams) == {"search", "ads"}
-    assert observe.events == [SettingsReloaded(problem=None)]
+    assert observer.events == [SettingsReloaded(problem=None)]
 
 
 async def test_it_looks_again_and_again() -> None:
-    observe, shelf = Recorder(), Shelf(known(SEARCH))
-    story = replace(callers(shelf, FakeKeyStore(), observe), interval_seconds=0.0)
+    observer, shelf = Recorder(), Shelf(known(SEARCH))
+    story = replace(callers(shelf, FakeKeyStore(), observer), interval_seconds=0.0)
     looking = asyncio.create_task(story.run())
     shelf.put(known(SEARCH, Team(name="ads")))
     async with asyncio.timeout(10):
@@ -256,10 +256,10 @@ def test_the_stamp_changes_with_a_file_and_when_it_goes(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_cannot_be_read_for_an_unforeseen_reason_changes_nothing() -> None:
-    shelf, observe = BrokenShelf(known(SEARCH, keys=(KEY,))), Recorder()
-    story = callers(shelf, FakeKeyStore(), observe)
+    shelf, observer = BrokenShelf(known(SEARCH, keys=(KEY,))), Recorder()
+    story = callers(shelf, FakeKeyStore(), observer)
     shelf.version += 1
     with pytest.raises(RecursionError):
         await story.refresh()
-    assert observe.of(SettingsReloaded) == [SettingsReloaded(problem=UNEXPECTED_ERROR)]
+    assert observer.of(SettingsReloaded) == [SettingsReloaded(problem=UNEXPECTED_ERROR)]
     assert set(story.snapshot().keys) == {KEY.digest}

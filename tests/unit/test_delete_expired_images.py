@@ -21,13 +21,13 @@ class Stage:
     """A store with an old picture, a new one and something else, and a clock."""
 
     def __init__(self) -> None:
-        self.store, self.observe, self.now = FakeImageStore(), Recorder(), NOON
+        self.store, self.observer, self.now = FakeImageStore(), Recorder(), NOON
         self.index = FakeFileIndex()
         self.pictures = ReadImages(store=self.store, keep_seconds=KEEP_SECONDS, now=lambda: self.now)
         self.forget = DeleteExpiredImages(
             store=self.store,
-            listing=FileListing(index=self.index, images=self.pictures, observe=self.observe, now=lambda: self.now),
-            observe=self.observe,
+            listing=FileListing(index=self.index, images=self.pictures, observer=self.observer, now=lambda: self.now),
+            observer=self.observer,
             now=lambda: self.now,
             keep_seconds=KEEP_SECONDS,
             sweep_seconds=0.001,
@@ -59,7 +59,7 @@ async def test_what_is_old_goes_and_what_is_new_or_not_ours_stays() -> None:
     await stage.forget.sweep()
 
     assert set(stage.store.stored) == {NEW, "notes.txt"}
-    assert stage.observe.events == [ImagesDeleted(count=1)]
+    assert stage.observer.events == [ImagesDeleted(count=1)]
 
 
 async def test_what_is_new_grows_old() -> None:
@@ -70,7 +70,7 @@ async def test_what_is_new_grows_old() -> None:
     await stage.forget.sweep()
 
     assert set(stage.store.stored) == {"notes.txt"}
-    assert stage.observe.events == [ImagesDeleted(count=2)]
+    assert stage.observer.events == [ImagesDeleted(count=2)]
 
 
 async def test_a_store_that_is_away_is_asked_again() -> None:
@@ -86,7 +86,7 @@ async def test_a_store_that_is_away_is_asked_again() -> None:
     running.cancel()
 
     failed = ImageStoreFailed(request_id="background", reason="The image store does not answer.")
-    assert stage.observe.events == [failed, ImagesDeleted(count=1)]
+    assert stage.observer.events == [failed, ImagesDeleted(count=1)]
 
 
 async def test_files_that_the_list_lacks_are_found_by_one_look() -> None:
@@ -146,7 +146,7 @@ async def test_while_the_list_is_away_pictures_go_all_the_same() -> None:
         to_stored_name(file.id),
         to_filename_key(to_stored_name(file.id)),
     }
-    assert stage.observe.events == [
+    assert stage.observer.events == [
         FileListOutdated(reason="The ledger of record does not answer."),
         ImagesDeleted(count=1),
     ]
@@ -161,7 +161,7 @@ async def test_a_list_that_goes_away_at_the_end_of_a_look_is_told_of() -> None:
 
     await stage.forget.sweep()
 
-    assert stage.observe.events == [FileListOutdated(reason="The ledger of record does not answer.")]
+    assert stage.observer.events == [FileListOutdated(reason="The ledger of record does not answer.")]
 
 
 async def test_what_is_old_and_still_there_stays_in_the_list() -> None:

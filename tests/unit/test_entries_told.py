@@ -52,68 +52,68 @@ class Slow(FakeQuotaStore):
 
 
 def scene(ledger: FakeQuotaStore) -> tuple[HoldQuota, FakeLedger, Recorder]:
-    books, observe = FakeLedger(), Recorder()
-    return build_money(ledger, books, observe), books, observe
+    books, observer = FakeLedger(), Recorder()
+    return build_money(ledger, books, observer), books, observer
 
 
-async def agreed(money: HoldQuota, books: FakeLedger, observe: Recorder) -> list[str]:
+async def agreed(money: HoldQuota, books: FakeLedger, observer: Recorder) -> list[str]:
     """The holds of the entries that were told; the books have the same, and nothing else."""
     await money.settlement.write_outbox()
     await money.settlement.sweep()
-    told = [event.entry.hold_id for event in observe.of(EntryPosted)]
+    told = [event.entry.hold_id for event in observer.of(EntryPosted)]
     assert sorted(told) == sorted([entry.hold_id async for entry in books.entries(EVER)])
     return told
 
 
 async def test_posted_and_voided() -> None:
-    money, books, observe = scene(FakeQuotaStore(counted=True))
+    money, books, observer = scene(FakeQuotaStore(counted=True))
     async with money.hold("search", [wanted("a"), wanted("b")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.void("b")
-    assert await agreed(money, books, observe) == ["a"]
-    assert observe.of(HoldVoided) == [HoldVoided(team="search")]
-    assert sum(event.count for event in observe.of(EntriesWritten)) == 1
+    assert await agreed(money, books, observer) == ["a"]
+    assert observer.of(HoldVoided) == [HoldVoided(team="search")]
+    assert sum(event.count for event in observer.of(EntriesWritten)) == 1
 
 
 async def test_an_answer_that_was_lost_is_no_second_entry() -> None:
-    money, books, observe = scene(Mute(counted=True))
+    money, books, observer = scene(Mute(counted=True))
     async with money.hold("search", [wanted("a")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
-    assert observe.of(EntryPosted) == []
+    assert observer.of(EntryPosted) == []
     await money.settlement.extend_leases()
-    assert await agreed(money, books, observe) == ["a"]
+    assert await agreed(money, books, observer) == ["a"]
 
 
 async def test_two_that_try_at_once_tell_once() -> None:
     ledger = Slow(counted=True)
-    money, books, observe = scene(ledger)
+    money, books, observer = scene(ledger)
     async with money.hold("search", [wanted("a")], []) as held:
         await held.mark_sent()
         ledger.down = True
         await held.post(paid(held, "a"))
         ledger.down = False
         await asyncio.gather(money.settlement.extend_leases(), money.settlement.extend_leases())
-    assert await agreed(money, books, observe) == ["a"]
+    assert await agreed(money, books, observer) == ["a"]
 
 
 async def test_who_comes_too_late_has_posted_nothing() -> None:
     ledger = FakeQuotaStore(counted=True)
-    money, books, observe = scene(ledger)
+    money, books, observer = scene(ledger)
     async with money.hold("search", [wanted("a")], []) as held:
         await held.mark_sent()
         ledger.now += 61_000_000
         await money.settlement.sweep()
         await held.post(paid(held, "a"))
-    assert await agreed(money, books, observe) == ["a"]
-    assert [event.entry.status for event in observe.of(EntryPosted)] == [EntryStatus.LOST]
+    assert await agreed(money, books, observer) == ["a"]
+    assert [event.entry.status for event in observer.of(EntryPosted)] == [EntryStatus.LOST]
 
 
 @pytest.mark.parametrize("fails_first", [False, True])
 async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: bool) -> None:
     ledger = FakeQuotaStore(counted=True)
-    money, books, observe = scene(ledger)
+    money, books, observer = scene(ledger)
     async with money.hold("search", [wanted("a"), wanted("b")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "b"))
@@ -122,11 +122,11 @@ async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: b
     if fails_first:
         with pytest.raises(Exception, match="ledger"):
             await money.settlement.sweep()
-        assert [event.entry.hold_id for event in observe.of(EntryPosted)] == ["b"]
+        assert [event.entry.hold_id for event in observer.of(EntryPosted)] == ["b"]
     books.down = False
     await money.settlement.sweep()
     await money.settlement.drain_outbox("search")
-    assert await agreed(money, books, observe) == ["b", "a"]
+    assert await agreed(money, books, observer) == ["b", "a"]
 
 
 async def test_what_is_held_and_what_waits_is_told_by_team() -> None:

@@ -76,14 +76,16 @@ class Watch:
     """The use case, and what the servers say at each look."""
 
     def __init__(self, *looks: Sequence[ServerMemory]) -> None:
-        self.observe = Recorder()
+        self.observer = Recorder()
         store = FakeMonitoredStore(memories=looks)
-        self.warn = EvictionWarning(quota_store=store, has_results=False, observe=self.observe, interval_seconds=0.001)
+        self.warn = EvictionWarning(
+            quota_store=store, has_results=False, observer=self.observer, interval_seconds=0.001
+        )
 
     async def look(self) -> int:
         """How many lines there are after another look."""
         await self.warn.check()
-        return len(self.observe.of(StoreUnsafe))
+        return len(self.observer.of(StoreUnsafe))
 
 
 async def test_what_stays_wrong_is_told_once_and_again_when_it_comes_back() -> None:
@@ -94,17 +96,13 @@ async def test_what_stays_wrong_is_told_once_and_again_when_it_comes_back() -> N
 
 
 async def test_it_goes_on_until_it_is_cancelled() -> None:
-    seen = asyncio.Event()
+    recorder = Recorder(StoreUnsafe)
     store = FakeMonitoredStore(memories=[[], [EVICTS]])
 
-    def observe(event: object) -> None:
-        if isinstance(event, StoreUnsafe):
-            seen.set()
-
     running = asyncio.create_task(
-        EvictionWarning(quota_store=store, has_results=False, observe=observe, interval_seconds=0.001).run()
+        EvictionWarning(quota_store=store, has_results=False, observer=recorder, interval_seconds=0.001).run()
     )
-    await asyncio.wait_for(seen.wait(), 10)
+    await asyncio.wait_for(recorder.recorded.wait(), 10)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

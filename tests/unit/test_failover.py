@@ -37,7 +37,7 @@ class Scene:
         self.after_sleep: list[StateUnavailable] = []
         backends = {"alpha": self.alpha, "beta": self.beta}
         self.gateway = Gateway(backends=backends, retry=retry, sleep=self.sleep)
-        self.admission, self.observe = self.gateway.admission, self.gateway.observe
+        self.admission, self.observer = self.gateway.admission, self.gateway.observer
 
     async def make(self, *about: Any) -> Delivery:
         """Send a request that shares with none: its spec, caller and catalog."""
@@ -65,7 +65,7 @@ async def test_the_only_backend_is_asked_once_more_when_it_says(kind: FailureKin
     scene = Scene(limited(kind, 4), build_generation("a"))
     made = await scene.make(spec(), caller(), catalog())
     assert (drawn(made), scene.slept, scene.asked) == ([b"a"], [4], [1, 1])
-    assert [event.failure for event in scene.observe.of(AttemptFinished)] == [kind, None]
+    assert [event.failure for event in scene.observer.of(AttemptFinished)] == [kind, None]
     assert [entry.cost for entry in await scene.booked()] == [CENT]
 
 

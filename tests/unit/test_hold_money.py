@@ -18,8 +18,8 @@ from service.usecases.ports.events import (
     CountersRebuilt,
     EntryPosted,
     HoldExpired,
-    LedgerBehind,
-    LedgerCaughtUp,
+    LedgerOutageEnded,
+    LedgerOutageStarted,
     SettlementDelayed,
 )
 from service.usecases.ports.ledger import EntryFilter, Spent
@@ -83,8 +83,8 @@ async def test_holds_that_were_not_marked_as_sent_are_voided(state: HoldState, *
 
 
 async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None:
-    ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
-    money = build_money(ledger, books, observe)
+    ledger, books, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, books, observer)
     async with money.hold("search", [wanted("a")], [DAY], HoldState.PENDING) as held:
         await held.mark_sent()
         await held.mark_sent()
@@ -92,8 +92,8 @@ async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None
     await money.settlement.sweep()
     (entry,) = await booked(books)
     assert (entry.status, entry.cost) == (EntryStatus.LOST, CENT)
-    assert observe.of(HoldExpired) == [HoldExpired(team="search", booked=True)]
-    assert observe.of(EntryPosted) == [EntryPosted(entry=entry)]
+    assert observer.of(HoldExpired) == [HoldExpired(team="search", booked=True)]
+    assert observer.of(EntryPosted) == [EntryPosted(entry=entry)]
     assert await used(ledger) == CENT
 
 
@@ -153,14 +153,14 @@ async def test_a_hold_of_which_nobody_knows_whether_it_was_made_is_voided_later(
 
 
 async def test_a_settlement_waits_for_the_store() -> None:
-    ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
-    money = build_money(ledger, books, observe)
+    ledger, books, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, books, observer)
     async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         ledger.down = True
         await held.post(paid(held, "a"))
         await held.void("b")
-    assert [type(event) for event in observe.events] == [SettlementDelayed, SettlementDelayed]
+    assert [type(event) for event in observer.events] == [SettlementDelayed, SettlementDelayed]
     ledger.down = False
     await money.settlement.close()
     assert [entry.hold_id for entry in await booked(books)] == ["a"]
@@ -168,8 +168,8 @@ async def test_a_settlement_waits_for_the_store() -> None:
 
 
 async def test_entries_wait_for_the_books() -> None:
-    ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
-    money = build_money(ledger, books, observe)
+    ledger, books, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, books, observer)
     books.down = True
     async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
@@ -182,8 +182,8 @@ async def test_entries_wait_for_the_books() -> None:
     await money.settlement.extend_leases()
     assert len(await booked(books)) == 2
     assert not await ledger.read_outbox("search", 9)
-    told = [event for event in observe.events if isinstance(event, LedgerBehind | LedgerCaughtUp)]
-    assert [type(event) for event in told] == [LedgerBehind, LedgerCaughtUp]
+    told = [event for event in observer.events if isinstance(event, LedgerOutageStarted | LedgerOutageEnded)]
+    assert [type(event) for event in told] == [LedgerOutageStarted, LedgerOutageEnded]
 
 
 async def test_what_another_replica_left_behind_is_written_by_the_leader() -> None:
@@ -210,8 +210,8 @@ async def test_one_replica_sweeps() -> None:
 
 
 async def test_lost_counters_are_rebuilt_before_anybody_is_admitted() -> None:
-    ledger, books, observe = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
-    money = build_money(ledger, books, observe)
+    ledger, books, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, books, observer)
     async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
@@ -221,7 +221,7 @@ async def test_lost_counters_are_rebuilt_before_anybody_is_admitted() -> None:
     found = await asyncio.gather(*(enter(money, name) for name in "cdef"))
     assert sorted(found) == [False, False, False, True]
     assert await used(ledger) == 3 * CENT
-    assert CountersRebuilt(team="search") in observe.events
+    assert CountersRebuilt(team="search") in observer.events
 
 
 async def enter(money: HoldQuota, name: str) -> bool:
@@ -395,8 +395,8 @@ async def test_a_report_without_the_books_is_none() -> None:
 
 
 async def test_counters_that_were_rebuilt_meanwhile_are_not_rebuilt_again() -> None:
-    ledger, observe = FakeQuotaStore(), Recorder()
-    money = build_money(ledger, FakeLedger(), observe)
+    ledger, observer = FakeQuotaStore(), Recorder()
+    money = build_money(ledger, FakeLedger(), observer)
     await money.rebuild("search", seen_rebuilds=0)
     await money.rebuild("search", seen_rebuilds=0)
-    assert observe.of(CountersRebuilt) == [CountersRebuilt(team="search")]
+    assert observer.of(CountersRebuilt) == [CountersRebuilt(team="search")]

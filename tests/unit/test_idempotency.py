@@ -76,7 +76,7 @@ async def test_a_key_belongs_to_one_request(terms: CacheDirectives, changes: dic
         await scene.ask(terms, **changes)
 
     assert scene.alpha.calls == 1
-    assert [event.role for event in scene.gateway.observe.of(FlightResolved)] == [Role.LEADER]
+    assert [event.role for event in scene.gateway.observer.of(FlightResolved)] == [Role.LEADER]
 
 
 async def test_another_team_has_keys_of_its_own() -> None:

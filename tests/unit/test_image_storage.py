@@ -25,12 +25,12 @@ def wish(*, linked: bool = False, team: str = "search", **changes: Any) -> Image
     return image_request(spec(**changes), caller(key=replace(KEY, team=Team(name=team))), linked=linked)
 
 
-def keeping(store: FakeImageStore | None, *, keep_all: bool = False, observe: Recorder | None = None) -> ImageStorage:
+def keeping(store: FakeImageStore | None, *, keep_all: bool = False, observer: Recorder | None = None) -> ImageStorage:
     numbers = itertools.count(1)
     return ImageStorage(
         image_store=store,
         new_id=lambda: f"{next(numbers) + 9:032x}",
-        observe=observe or Recorder(),
+        observer=observer or Recorder(),
         store_all=keep_all,
         reuse_seconds=60,
     )
@@ -76,12 +76,12 @@ def test_everything_else_needs_none(store: FakeImageStore | None, linked: bool) 
 @pytest.mark.parametrize("room", [0, 1])
 @pytest.mark.parametrize("linked", [True, False])
 async def test_a_store_that_fails_is_told_and_remembered(room: int, linked: bool) -> None:
-    observe = Recorder()
+    observer = Recorder()
 
-    found = await keeping(FakeImageStore(room), keep_all=True, observe=observe).store(TWO, wish(linked=linked))
+    found = await keeping(FakeImageStore(room), keep_all=True, observer=observer).store(TWO, wish(linked=linked))
 
     assert (len(found.ids), found.are_stored) == (2, False)
-    assert [type(event) for event in observe.events] == [ImageStoreFailed]
+    assert [type(event) for event in observer.events] == [ImageStoreFailed]
 
 
 KEPT = StoredImages((f"img_{hashlib.sha256(b'search').hexdigest()[:8]}p{1:032x}",), are_stored=True)
@@ -157,9 +157,9 @@ async def test_a_name_ends_as_the_picture_was_drawn(drawn: str | None, wanted: s
 
 
 async def test_what_cannot_be_decoded_is_not_kept() -> None:
-    store, observe = FakeImageStore(), Recorder()
+    store, observer = FakeImageStore(), Recorder()
 
-    assert not (await keeping(store, observe=observe).store(build_generation("###"), wish(linked=True))).are_stored
+    assert not (await keeping(store, observer=observer).store(build_generation("###"), wish(linked=True))).are_stored
 
     assert store.stored == {}
-    assert len(observe.events) == 1
+    assert len(observer.events) == 1

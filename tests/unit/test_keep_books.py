@@ -27,7 +27,7 @@ async def test_many_open_holds_are_renewed_in_several_calls_and_none_is_left_out
     keep = Settlement(
         quotas=Ledger(counted=True),
         ledger=FakeLedger(),
-        observe=Recorder(),
+        observer=Recorder(),
         owner="me",
         intervals=Intervals(sweep_seconds=3600),
     )
@@ -52,7 +52,7 @@ async def test_of_very_many_teams_some_are_swept_in_each_round_and_all_in_the_en
     names = [f"team-{number:03}" for number in range(BATCH_SIZE + 2)]
     ledger = Ledger(counted=True)
     await ledger.register_teams(names)
-    keep = Settlement(quotas=ledger, ledger=FakeLedger(), observe=Recorder(), owner="me", intervals=Intervals())
+    keep = Settlement(quotas=ledger, ledger=FakeLedger(), observer=Recorder(), owner="me", intervals=Intervals())
     await keep.sweep()
     assert swept == names[:BATCH_SIZE]
     await keep.sweep()

@@ -38,7 +38,7 @@ class Site:
             leases=self.leases,
             holder=holder,
             ledger_name="PostgreSQL at db",
-            observe=self.told,
+            observer=self.told,
             monotonic=lambda: self.elapsed,
             sleep=self.sleep,
             drain=self.drain,

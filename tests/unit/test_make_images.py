@@ -113,12 +113,12 @@ async def test_what_the_vendor_did_not_date_is_dated_here() -> None:
 async def test_what_is_wrong_is_found_before_anything_is_bought(
     wish: Spec, who: Caller, kind: type[GatewayError]
 ) -> None:
-    alpha, observe = FakeBackend(), Recorder()
+    alpha, observer = FakeBackend(), Recorder()
 
     with pytest.raises(kind):
-        await images_from({"alpha": alpha}, observe=observe)(wish, who, catalog())
+        await images_from({"alpha": alpha}, observer=observer)(wish, who, catalog())
 
-    assert (alpha.requests, observe.of(AttemptFinished)) == ([], [])
+    assert (alpha.requests, observer.of(AttemptFinished)) == ([], [])
 
 
 @pytest.mark.parametrize("wish", [edit(linked(), tier="ultra"), edit(linked(), model="nobody"), edit(linked(), seed=1)])
@@ -184,12 +184,12 @@ async def test_a_final_failure_counts_more_than_the_one_before() -> None:
 
 
 async def test_every_attempt_is_told() -> None:
-    observe = Recorder()
+    observer = Recorder()
     alpha, beta = FakeBackend(failure(FailureKind.OVERLOADED)), FakeBackend(build_generation())
 
-    await images_from({"alpha": alpha, "beta": beta}, observe=observe)(spec(), caller(), TWO_WAYS)
+    await images_from({"alpha": alpha, "beta": beta}, observer=observer)(spec(), caller(), TWO_WAYS)
 
-    assert observe.of(AttemptFinished) == [
+    assert observer.of(AttemptFinished) == [
         AttemptFinished(
             request_id="req_1", backend="alpha", model="alpha/painter", seconds=1, failure=FailureKind.OVERLOADED
         ),

@@ -35,8 +35,8 @@ class Stage:
         self.store, self.now, numbers = FakeImageStore(), NOON, itertools.count()
         store = self.store if stored else None
         self.pictures = ReadImages(store=store, keep_seconds=keep_seconds, now=lambda: self.now)
-        self.index, self.observe = FakeFileIndex(), Recorder()
-        self.listing = FileListing(index=self.index, images=self.pictures, observe=self.observe, now=lambda: self.now)
+        self.index, self.observer = FakeFileIndex(), Recorder()
+        self.listing = FileListing(index=self.index, images=self.pictures, observer=self.observer, now=lambda: self.now)
         self.files = ManageFiles(
             images=self.pictures,
             listing=self.listing,
@@ -173,7 +173,7 @@ async def test_files_come_and_go_while_the_list_is_away() -> None:
     await stage.files.delete(file.id, TEAM)
 
     assert stage.store.stored == {}
-    assert stage.observe.events == [FileListOutdated(reason="The ledger of record does not answer.")] * 2
+    assert stage.observer.events == [FileListOutdated(reason="The ledger of record does not answer.")] * 2
 
 
 async def test_a_list_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ async def test_a_list_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPat
 
     await stage.files.add(FOX, "fox.png", TEAM)
 
-    assert stage.observe.events == [FileListOutdated(reason="The ledger of record does not answer.")]
+    assert stage.observer.events == [FileListOutdated(reason="The ledger of record does not answer.")]
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ async def test_a_remembered_failure_is_observed_as_a_flight_that_ended() -> None
         with pytest.raises(BackendFailed):
             await scene.ask()
 
-    assert [event.role for event in scene.gateway.observe.of(FlightResolved)] == [Role.FINISHED]
+    assert [event.role for event in scene.gateway.observer.of(FlightResolved)] == [Role.FINISHED]
 
 
 async def test_a_failure_is_remembered_before_its_flight_ends() -> None:

@@ -225,7 +225,7 @@ async def test_a_failure_that_may_have_been_billed_is_remembered_whichever_numbe
         with pytest.raises(FailureShared):
             await scene.ask(VARY)
     assert scene.alpha.calls == 3
-    assert Role.FINISHED in [event.role for event in scene.gateway.observe.of(FlightResolved)]
+    assert Role.FINISHED in [event.role for event in scene.gateway.observer.of(FlightResolved)]
 
     scene.flights.now += 2_000_000
     await scene.ask(VARY)

@@ -32,7 +32,7 @@ class ScriptedSecret:
 
 
 async def test_a_changed_secret_reaches_the_parts_that_keep_it_and_the_log() -> None:
-    observe, keys = Recorder(), [b"old"]
+    observer, keys = Recorder(), [b"old"]
     admission = Site().replica().admission
     for backend in ("alpha", "beta"):
         admission.record_probe(backend, REFUSED)
@@ -44,7 +44,7 @@ async def test_a_changed_secret_reaches_the_parts_that_keep_it_and_the_log() -> 
         read_at_each_use=(ScriptedSecret("STORE", True), ScriptedSecret("WRONG", "WRONG: /run/WRONG: is empty")),
         admission=admission,
         sign_urls=sign_urls,
-        observe=observe,
+        observer=observer,
         interval_seconds=0.001,
     )
     keys[:] = [b"new"]
@@ -58,7 +58,7 @@ async def test_a_changed_secret_reaches_the_parts_that_keep_it_and_the_log() -> 
     assert sign_urls.sign("fox", 1) == SignUrls(signing_keys=lambda: keys, url_seconds=60, now=lambda: NOW).sign(
         "fox", 1
     )
-    assert observe.events == [
+    assert observer.events == [
         SecretReloaded(secret="SIGNING", file="/run/SIGNING"),
         SecretReloaded(secret="STORE", file="/run/STORE"),
         SecretRejected(secret="WRONG", problem="WRONG: /run/WRONG: is empty"),
@@ -67,16 +67,16 @@ async def test_a_changed_secret_reaches_the_parts_that_keep_it_and_the_log() -> 
 
 
 async def test_signing_keys_that_no_setting_has_are_not_reloaded() -> None:
-    observe = Recorder()
+    observer = Recorder()
     reload = SecretReload(
         backend_keys={},
         signing_keys=None,
         read_at_each_use=(),
         admission=Site().replica().admission,
         sign_urls=SignUrls(signing_keys=lambda: [b"key"], url_seconds=60, now=lambda: NOW),
-        observe=observe,
+        observer=observer,
     )
 
     reload.reload_all()
 
-    assert observe.events == []
+    assert observer.events == []

@@ -301,24 +301,24 @@ async def buy(single_flight: SingleFlight, flight: Flight = SHARED) -> Membershi
 
 
 async def test_each_role_on_a_flight_is_observed() -> None:
-    observe = Recorder()
-    single_flight = build_single_flight(FakeFlights(), observe=observe)
+    observer = Recorder()
+    single_flight = build_single_flight(FakeFlights(), observer=observer)
 
     await buy(single_flight)
     await buy(single_flight)
 
-    assert [event.role for event in observe.of(FlightResolved)] == [Role.LEADER, Role.FINISHED]
+    assert [event.role for event in observer.of(FlightResolved)] == [Role.LEADER, Role.FINISHED]
 
 
 async def test_a_lost_flight_is_observed() -> None:
-    observe, flights = Recorder(), FakeFlights(lease_seconds=0)
+    observer, flights = Recorder(), FakeFlights(lease_seconds=0)
     await flights.acquire(KEY.scope, KEY.name, "another")
     await flights.mark_sent(KEY.scope, KEY.name, "another")
 
     with pytest.raises(OutcomeUnknown):
-        await buy(build_single_flight(flights, observe=observe))
+        await buy(build_single_flight(flights, observer=observer))
 
-    assert [event.role for event in observe.of(FlightResolved)] == [Role.LOST]
+    assert [event.role for event in observer.of(FlightResolved)] == [Role.LOST]
 
 
 async def test_a_flight_without_a_key_is_led_without_the_store() -> None:

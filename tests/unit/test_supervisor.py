@@ -138,12 +138,12 @@ async def test_a_caller_who_waits_is_told_and_the_log_is_not() -> None:
 
 
 async def test_a_lease_whose_extension_fails_once_is_extended_again() -> None:
-    observe, again = Recorder(), asyncio.Event()
-    log_unhandled_errors(observe)
+    observer, again = Recorder(), asyncio.Event()
+    log_unhandled_errors(observer)
 
     class Failing(FakeFlights):
         async def extend(self, *_: object) -> None:
-            if not observe.of(Crashed):
+            if not observer.of(Crashed):
                 raise KeyError
             again.set()
 
@@ -153,7 +153,7 @@ async def test_a_lease_whose_extension_fails_once_is_extended_again() -> None:
     ):
         await again.wait()
 
-    (crash,) = observe.of(Crashed)
+    (crash,) = observer.of(Crashed)
     assert crash.error == "KeyError"
 
 
@@ -170,7 +170,7 @@ async def test_rounds_of_the_books_that_fail_begin_again() -> None:
             return frozenset()
 
     pace = Intervals(sweep_seconds=0.001)
-    keep = Settlement(quotas=Ledger(counted=True), ledger=FakeLedger(), observe=told, owner="me", intervals=pace)
+    keep = Settlement(quotas=Ledger(counted=True), ledger=FakeLedger(), observer=told, owner="me", intervals=pace)
     async with asyncio.timeout(10), supervise(told, FatalReport(), {"books": keep.run}, restart_seconds=0):
         await again.wait()
     (crash,) = told.of(Crashed)

@@ -48,7 +48,7 @@ async def test_a_backend_without_an_account_is_always_admitted() -> None:
     assert replica.admission.blocked_by(SANDBOX) is None
     await replica.slot(SANDBOX)
     assert site.store.asked == []
-    assert replica.observe.of(RateLimitObserved)
+    assert replica.observer.of(RateLimitObserved)
 
 
 async def test_a_failing_backend_opens_its_own_breaker_only() -> None:
@@ -366,7 +366,7 @@ async def test_rate_limits_of_vendors_block_calls_and_are_observed() -> None:
     assert replica.admission.blocked_by(ALPHA) is None
     replica.record(slot, build_generation(), some, none)
     assert await replica.refused() == (LIMITED, 12)
-    told = [(each.measure, each.remaining, each.limit) for each in replica.observe.of(RateLimitObserved)]
+    told = [(each.measure, each.remaining, each.limit) for each in replica.observer.of(RateLimitObserved)]
     assert told == [("requests", 3, 5), ("requests", 3, 5), ("images", 0, None)]
 
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from service.adapters.metrics.expose import Exposition, process_registry
-from service.adapters.metrics.observe import MetricsObserver
+from service.adapters.metrics.observer import MetricsObserver
 from service.domain.errors import FailureKind
 from service.domain.ledger import Basis, Entry, EntryStatus
 from service.domain.pricing import NANO
@@ -24,12 +24,12 @@ from service.domain.state_snapshot import Backlog, StateSnapshot
 from service.usecases.ports.events import (
     AttemptFinished,
     EntryPosted,
-    Event,
     FlightResolved,
     GaugesCollected,
     RequestFinished,
 )
 from service.usecases.ports.flights import Role
+from service.usecases.ports.observer import Event
 from tools.bench.measure import Spread
 
 MODELS, TIERS, SIZES = 10, ("low", "high"), ("1024x1024", "1536x1024")
@@ -164,7 +164,7 @@ def build_metrics(teams: int) -> MetricsObserver:
     """Build the metrics of a gateway with these events."""
     seen = MetricsObserver(version="1.2.3", python="3.11.7")
     for event in crowd(teams):
-        seen(event)
+        seen.record(event)
     return seen
 
 
@@ -199,11 +199,11 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for teams in options.teams:
         exposition = Exposition(build_metrics(teams), process_registry())
-        body, _ = exposition("")
+        body, _ = exposition.render("")
         registry = CollectorRegistry()
         registry.register(Replayed(body.decode()))
         series = sum(not line.startswith(b"#") for line in body.splitlines())
-        ours = timed(lambda exposition=exposition: exposition(""), options.rounds)  # type: ignore[misc]  # bound at once
+        ours = timed(lambda exposition=exposition: exposition.render(""), options.rounds)  # type: ignore[misc]  # bound at once
         theirs = timed(lambda registry=registry: generate_latest(registry), options.rounds)  # type: ignore[misc]
         print(f"| {teams} | {series} | {len(body)} | {ours} | {theirs} |")
     seen, one = build_metrics(200), next(askings(1))
@@ -214,7 +214,7 @@ def main() -> None:
         def count(events: list[Event] = events) -> None:
             for _ in range(10_000):
                 for event in events:
-                    seen(event)
+                    seen.record(event)
 
         print(
             f"| {cache} | {len(events)} | {Spread([1000 * ms for ms in timed(count, options.rounds, 10_000).values])} |"

@@ -8,7 +8,6 @@ import logging
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TextIO, cast
 
 import msgspec
@@ -16,49 +15,10 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from service.adapters.logs.log_stream import LossyLogStream
-from service.domain.circuit_breaker import BreakerState
 from service.domain.request_labels import Outcome
 from service.domain.routing import request_hash
-from service.usecases.ports.events import (
-    AttemptFinished,
-    BreakerChanged,
-    CacheFailed,
-    CountersRebuilt,
-    Crashed,
-    EmbeddedStoreRestarted,
-    EntriesWritten,
-    EntryPosted,
-    Event,
-    FileListOutdated,
-    FlightResolved,
-    GaugesCollected,
-    HoldExpired,
-    HoldVoided,
-    ImagesDeleted,
-    ImageStoreFailed,
-    InFlightChanged,
-    LedgerBehind,
-    LedgerCaughtUp,
-    Listening,
-    LogLineLost,
-    LoopLagged,
-    ModelShutdownWarning,
-    PoolerDetected,
-    ProcessFailing,
-    QuoteExceeded,
-    RateLimitObserved,
-    RequestFinished,
-    SecretRejected,
-    SecretReloaded,
-    SettingsReloaded,
-    SettlementDelayed,
-    StoreMemoryMeasured,
-    StoreUnsafe,
-    StoreUnusable,
-    StoreUsable,
-    WaitingForDatabase,
-    WaitingForLease,
-)
+from service.usecases.ports.events import RequestFinished
+from service.usecases.ports.observer import Event, Observer
 
 LEVEL_BY_OUTCOME: Mapping[Outcome, int] = {
     Outcome.UPSTREAM_REJECTED: logging.WARNING,
@@ -85,48 +45,6 @@ SAMPLE_BUCKETS = 1_000_000
 SLOW_RENDERER = structlog.processors.JSONRenderer()  # takes anything, in ten times as long
 ERROR_STATUS = 400  # from this status on every request is written down
 QUIET_PATHS = ("/health/",)
-PLAIN_EVENTS: Mapping[type, tuple[int, str]] = {
-    Listening: (logging.INFO, "listening"),
-    ModelShutdownWarning: (logging.WARNING, "model ends"),
-    ImageStoreFailed: (logging.WARNING, "image not stored"),
-    ImagesDeleted: (logging.INFO, "images deleted"),
-    FileListOutdated: (logging.WARNING, "list of files not up to date"),
-    SettlementDelayed: (logging.WARNING, "settlement delayed"),
-    HoldExpired: (logging.WARNING, "hold expired"),
-    QuoteExceeded: (logging.ERROR, "quote exceeded"),
-    CountersRebuilt: (logging.INFO, "counters rebuilt"),
-    LedgerBehind: (logging.ERROR, "ledger unavailable"),
-    LedgerCaughtUp: (logging.INFO, "ledger available again"),
-    WaitingForDatabase: (logging.WARNING, "waiting for the database"),
-    PoolerDetected: (logging.INFO, "database behind a pooler"),
-    WaitingForLease: (logging.WARNING, "waiting for the lease"),
-    ProcessFailing: (logging.CRITICAL, "fatal error"),
-    EmbeddedStoreRestarted: (logging.ERROR, "embedded store restarted"),
-    StoreUnsafe: (logging.WARNING, "store unsafe"),
-    StoreUnusable: (logging.ERROR, "store unusable"),
-    StoreUsable: (logging.INFO, "store usable again"),
-    Crashed: (logging.ERROR, "crash"),
-    SecretReloaded: (logging.INFO, "secret renewed"),
-    SecretRejected: (logging.ERROR, "secret refused"),
-}
-"""Events that are written down as they are."""
-
-UNLOGGED_EVENTS = frozenset(
-    {
-        InFlightChanged,
-        EntryPosted,
-        HoldVoided,
-        EntriesWritten,
-        FlightResolved,
-        CacheFailed,
-        GaugesCollected,
-        LoopLagged,
-        RateLimitObserved,
-        StoreMemoryMeasured,
-        LogLineLost,
-    },
-)
-"""Events that are for counting."""
 
 
 def _request_level(event: RequestFinished) -> int:
@@ -166,7 +84,7 @@ def render_json(logger: WrappedLogger, name: str, event: EventDict) -> str:
     return line
 
 
-class EventLog:
+class EventLog(Observer):
     """The observer that logs. Of requests that went well it writes down a share, `sample`, and of others all.
 
     Which ones is a matter of their ids, so that all replicas agree, and whoever looks knows what to expect.
@@ -176,33 +94,24 @@ class EventLog:
         self._sample_limit = round(sample * SAMPLE_BUCKETS)
         self._log = cast("FilteringBoundLogger", structlog.get_logger())
 
-    def __call__(self, event: Event) -> None:
-        """Take note."""
-        match event:
-            case RequestFinished():
-                self._request(event)
-            case AttemptFinished():
-                self._attempt(event)
-            case SettingsReloaded():
-                self._reloaded(event)
-            case BreakerChanged():
-                level = logging.WARNING if event.state is BreakerState.OPEN else logging.INFO
-                self._log.log(level, "breaker", **asdict(event))
-            case _ if type(event) in UNLOGGED_EVENTS:
-                return
-            case _:
-                level, name = PLAIN_EVENTS[type(event)]
-                self._log.log(level, name, **asdict(event))
+    def record(self, event: Event) -> None:
+        """Write the line of an event, if it has one."""
+        if type(event) is RequestFinished:
+            self._log_request(event)
+            return
+        line = event.current_log_line()
+        if line:
+            self._log.log(line.level, line.message, **event.fields_to_log())
 
-    def _request(self, event: RequestFinished) -> None:
+    def _log_request(self, event: RequestFinished) -> None:
         if event.path.startswith(QUIET_PATHS):
             return
-        went_well = event.status < ERROR_STATUS and event.outcome is Outcome.SERVED  # a stream may fail after a 200
-        if went_well and not self._is_sampled(event.request_id):
+        is_good = event.status < ERROR_STATUS and event.outcome is Outcome.SERVED  # a stream may fail after a 200
+        if is_good and not self._is_sampled(event.request_id):
             return
         self._log.log(
             _request_level(event),
-            "request",
+            event.log_line.message,
             request_id=event.request_id,
             method=event.method,
             path=event.path[:200],
@@ -214,22 +123,3 @@ class EventLog:
 
     def _is_sampled(self, request_id: str) -> bool:
         return self._sample_limit >= SAMPLE_BUCKETS or request_hash(request_id) % SAMPLE_BUCKETS < self._sample_limit
-
-    def _attempt(self, event: AttemptFinished) -> None:
-        if event.failure is None:
-            return
-        self._log.warning(
-            "attempt failed",
-            request_id=event.request_id,
-            backend=event.backend,
-            model=event.model,
-            ms=round(event.seconds * 1000, 1),
-            failure=event.failure.value,
-            cause=event.cause,
-        )
-
-    def _reloaded(self, event: SettingsReloaded) -> None:
-        if event.problem is None:
-            self._log.info("settings reloaded")
-        else:
-            self._log.error("settings refused", problem=event.problem)

@@ -14,7 +14,7 @@ from threading import Thread
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from service.adapters.metrics.observe import MetricsObserver
+from service.adapters.metrics.observer import MetricsObserver
 from service.adapters.metrics.prometheus_text import render
 
 PATH = "/metrics"
@@ -33,14 +33,14 @@ def process_registry() -> CollectorRegistry:
 
 
 class Exposition:
-    """What a scrape is told."""
+    """Text of a scrape: the metrics of the gateway, then those of its process."""
 
     def __init__(self, metrics: MetricsObserver, registry: CollectorRegistry) -> None:
         self._metrics = metrics
         self._registry = registry
 
-    def __call__(self, accept: str) -> tuple[bytes, str]:
-        """The text, and its media type, for an `Accept` header."""
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return the text for an `Accept` header, and its media type."""
         encode, media_type = choose_encoder(accept)
         own_text = render(self._metrics.families(), openmetrics=media_type.startswith(OPENMETRICS))
         return own_text.encode() + encode(self._registry), media_type
@@ -76,7 +76,7 @@ def metrics_server(exposition: Exposition, listener: socket, fail: Callable[[str
             if self.path.partition("?")[0] not in PATHS:
                 self.send_error(404)
                 return b""
-            body, media_type = exposition(self.headers.get("accept", ""))
+            body, media_type = exposition.render(self.headers.get("accept", ""))
             self.send_response(200)
             self.send_header("content-type", media_type)
             self.send_header("content-length", str(len(body)))

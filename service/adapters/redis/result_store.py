@@ -23,7 +23,7 @@ from service.adapters.redis.client import MAX_CONNECTIONS, TIMEOUT_SECONDS, UNRE
 from service.adapters.redis.connection_pool import Argument, ConnectionQueue, RedisConnectionPool
 from service.adapters.redis.result_codec import HEAD_BYTES, decode_result, encode_result, parse_model
 from service.usecases.ports.events import CacheFailed
-from service.usecases.ports.observer import Observer, discard_event
+from service.usecases.ports.observer import NULL_OBSERVER, Observer
 from service.usecases.ports.result_store import Result, ResultStats, ResultStore
 
 MAX_BYTES = 16_000_000
@@ -54,7 +54,7 @@ class RedisResultStore(ResultStore):
         max_bytes: int = MAX_BYTES,
         timeout_seconds: float = TIMEOUT_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
-        observe: Observer = discard_event,
+        observer: Observer = NULL_OBSERVER,
         queue: ConnectionQueue | None = None,
     ) -> None:
         self._pool = RedisConnectionPool(url, timeout_seconds, queue)
@@ -62,7 +62,7 @@ class RedisResultStore(ResultStore):
         self._encode_slots = asyncio.Semaphore(MAX_CONNECTIONS)  # a result is encoded only when it can be sent
         self._max_bytes = max_bytes
         self._cooldown = Cooldown(COOLDOWN_SECONDS, monotonic)
-        self._observe = observe
+        self._observer = observer
 
     async def get(self, team: str, name: str) -> Result | None:
         """Read a result. The command asks for one byte more than `max_bytes`, so that a larger one shows."""
@@ -124,7 +124,7 @@ class RedisResultStore(ResultStore):
             reply = None
         except UNAVAILABLE:
             self._cooldown.start()
-            self._observe(CacheFailed())
+            self._observer.record(CacheFailed())
             return None
         self._cooldown.end()
         return reply

@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from service.adapters.dynamic_text import DynamicText, current_text
 from service.adapters.sql.postgresql import Postgresql, UnreadableAddress
 from service.domain.errors import LedgerUnavailable
-from service.usecases.ports.observer import Observer, discard_event
+from service.usecases.ports.observer import NULL_OBSERVER, Observer
 
 T = TypeVar("T")
 Query = Select[*tuple[Any, ...]]
@@ -65,7 +65,7 @@ class Database:
         *,
         pool: type[Pool] | None = None,
         unlimited: bool = False,
-        observe: Observer = discard_event,
+        observer: Observer = NULL_OBSERVER,
     ) -> None:
         """With `unlimited`, statements have no timeout.
 
@@ -78,7 +78,7 @@ class Database:
         self._limited = self.kind == POSTGRESQL and not unlimited
         self._server = None
         if self.kind == POSTGRESQL:
-            self._server = Postgresql(url, _limits(unlimited=unlimited), self.description, observe)
+            self._server = Postgresql(url, _limits(unlimited=unlimited), self.description, observer)
         self._engine = _postgresql(self._server, pool) if self._server else _sqlite(current_text(url), pool)
 
     async def query(self, statement: Query) -> Rows:

@@ -49,7 +49,7 @@ async def migrate(url: DynamicText) -> str | None:
         return previous
 
 
-async def migrate_with_retry(url: DynamicText, max_wait_seconds: float, observe: Observer) -> None:
+async def migrate_with_retry(url: DynamicText, max_wait_seconds: float, observer: Observer) -> None:
     """Migrate once the server answers. A wait is one event. Raises the errors of `migrate`."""
     loop = asyncio.get_running_loop()
     end, is_reported = loop.time() + max_wait_seconds, False
@@ -60,7 +60,7 @@ async def migrate_with_retry(url: DynamicText, max_wait_seconds: float, observe:
             if parse_kind(current_text(url)) == SQLITE or loop.time() >= end:
                 raise
             if not is_reported:
-                observe(WaitingForDatabase(problem=away.message, max_wait_seconds=max_wait_seconds))
+                observer.record(WaitingForDatabase(problem=away.message, max_wait_seconds=max_wait_seconds))
             is_reported = True
         else:
             return

@@ -53,12 +53,12 @@ class Postgresql:
         observe: Receives one `PoolerDetected`.
     """
 
-    def __init__(self, url: DynamicText, limits: Mapping[str, str], description: str, observe: Observer) -> None:
+    def __init__(self, url: DynamicText, limits: Mapping[str, str], description: str, observer: Observer) -> None:
         self.has_pooler = False
         self._url = url
         self._limits = limits
         self._description = description
-        self._observe = observe
+        self._observer = observer
 
     def connect(self, dialect: Dialect, *_: object) -> DBAPIConnection:
         """Open a connection for SQLAlchemy's `do_connect`.
@@ -83,7 +83,7 @@ class Postgresql:
                 return connection
             if not self.has_pooler:  # another connection may have detected the pooler meanwhile
                 self.has_pooler = True
-                self._observe(PoolerDetected(database=self._description))
+                self._observer.record(PoolerDetected(database=self._description))
         return await self._connect_driver(NAME, NO_STATEMENTS)
 
     async def _open_direct(self) -> Any:  # noqa: ANN401 (as above)

@@ -274,13 +274,13 @@ def on_http_exception(request: Http, error: HTTPException) -> Response[bytes]:
     return reply
 
 
-def build_crash_handler(observe: Observer) -> Callable[[Http, Exception], Response[bytes]]:
+def build_crash_handler(observer: Observer) -> Callable[[Http, Exception], Response[bytes]]:
     """Build the handler of unexpected errors. The caller gets the request id; the log gets the traceback, no values."""
 
     def on_crash(request: Http, error: Exception) -> Response[bytes]:
         context = request_context(request.scope)
         context.log(error="internal_error")
-        observe(build_crash_event(context.request_id, error))
+        observer.record(build_crash_event(context.request_id, error))
         message = f"The gateway failed. Its log has more under {context.request_id}."
         row = ErrorRow(500, SERVER, "internal_error")
         return render(row, ErrorBody(message=message, type=row.type, param=None, code=row.code))

@@ -4,7 +4,7 @@ Rule: a scrape needs no key, is neither counted nor logged, and is not in the Op
 port of their own this layer is absent, and the path is a 404.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, HTTPScope, Receive, Scope, Send
@@ -14,16 +14,21 @@ from service.api.http.request_context import FAULT_KEY
 PATHS = frozenset({"/metrics", "/metrics/"})
 METHODS = frozenset({"GET", "HEAD"})
 
-RenderMetrics = Callable[[str], tuple[bytes, str]]
-"""The metrics for an `Accept` header, and their media type."""
+
+class MetricsRenderer(Protocol):
+    """Source of the text of the metrics."""
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return the text for an `Accept` header, and its media type."""
+        ...
 
 
 class MetricsEndpoint:
     """The layer that answers scrapes, and passes all other requests on."""
 
-    def __init__(self, app: ASGIApp, render: RenderMetrics) -> None:
+    def __init__(self, app: ASGIApp, renderer: MetricsRenderer) -> None:
         self._app = app
-        self._render = render
+        self._renderer = renderer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -34,7 +39,7 @@ class MetricsEndpoint:
 
     async def _send_metrics(self, scope: HTTPScope, send: Send) -> None:
         accept = ",".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"accept")
-        body, media_type = self._render(accept)
+        body, media_type = self._renderer.render(accept)
         headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
         await send(HTTPResponseStartEvent(type="http.response.start", status=200, headers=headers))
         text = b"" if scope["method"] == "HEAD" else body

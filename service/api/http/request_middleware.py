@@ -68,13 +68,13 @@ class RequestMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        observe: Observer,
+        observer: Observer,
         new_id: Callable[[], str],
         monotonic: Callable[[], float],
         trace: Tracer,
     ) -> None:
         self._app = app
-        self._observe = observe
+        self._observer = observer
         self._trace = trace
         self._new_id = new_id
         self._monotonic = monotonic
@@ -109,7 +109,7 @@ class RequestMiddleware:
                 await self._app(scope, receive, send_counted)
             finally:
                 finished = _to_request_finished(scope, context)
-                self._observe(finished)
+                self._observer.record(finished)
                 span.record(finished)
 
 

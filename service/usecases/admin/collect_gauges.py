@@ -34,7 +34,7 @@ class CollectGauges:
     config: ConfigSource
     settlement: Settlement
     read_limits: ReadLimits
-    observe: Observer
+    observer: Observer
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]
     interval_seconds: float
@@ -52,7 +52,7 @@ class CollectGauges:
         snapshot = self.config.snapshot()
         budgets = await self._budgets(snapshot.teams)
         now = self.now()
-        self.observe(
+        self.observer.record(
             GaugesCollected(
                 snapshot=StateSnapshot(
                     taken_at=now.timestamp(),

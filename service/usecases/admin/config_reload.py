@@ -37,7 +37,7 @@ class ConfigReload:
     seen_stamp: object
     files: ConfigFiles
     key_store: KeyStore
-    observe: Observer
+    observer: Observer
     enabled_backends: frozenset[str]
     now: Callable[[], datetime]
     interval_seconds: float = 2.0
@@ -74,11 +74,11 @@ class ConfigReload:
         try:
             loaded = await asyncio.to_thread(self.files.reread)
         except Exception:
-            self.observe(SettingsReloaded(problem=UNEXPECTED_ERROR))
+            self.observer.record(SettingsReloaded(problem=UNEXPECTED_ERROR))
             raise
         if self.files.stamp() != stamp:
             return  # changed during the read: the next round reads them again
-        self.observe(SettingsReloaded(problem=self._apply(loaded)))
+        self.observer.record(SettingsReloaded(problem=self._apply(loaded)))
 
     def _apply(self, loaded: Config | str) -> str | None:
         """Put the files in force, or return the problem."""

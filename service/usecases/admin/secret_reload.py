@@ -32,7 +32,7 @@ class SecretReload:
     read_at_each_use: Sequence[ReloadableSecret]
     admission: UpstreamAdmission
     sign_urls: SignUrls
-    observe: Observer
+    observer: Observer
     interval_seconds: float = 2.0
 
     async def run(self) -> None:
@@ -54,8 +54,8 @@ class SecretReload:
     def _has_changed(self, secret: ReloadableSecret) -> bool:
         result = secret.reload()
         if isinstance(result, str):
-            self.observe(SecretRejected(secret=secret.name, problem=result))
+            self.observer.record(SecretRejected(secret=secret.name, problem=result))
             return False
         if result:
-            self.observe(SecretReloaded(secret=secret.name, file=str(secret.file)))
+            self.observer.record(SecretReloaded(secret=secret.name, file=str(secret.file)))
         return result

@@ -39,7 +39,7 @@ class EvictionWarning:
 
     quota_store: MonitoredStore
     has_results: bool
-    observe: Observer
+    observer: Observer
     interval_seconds: float = 15.0
     fullness: float | None = None
     _reported: Sequence[StoreUnsafe] = field(default=())
@@ -56,11 +56,11 @@ class EvictionWarning:
         if not servers:
             return
         self.fullness = fullest(servers)
-        self.observe(StoreMemoryMeasured(ratio=self.fullness))
+        self.observer.record(StoreMemoryMeasured(ratio=self.fullness))
         risks = find_risks(servers, shared=self.has_results)
         for risk in risks:
             if risk not in self._reported:
-                self.observe(risk)
+                self.observer.record(risk)
         self._reported = risks
 
 

@@ -16,7 +16,7 @@ from service.usecases.ports.observer import Observer
 class LoopLagMonitor:
     """The measurement, every `interval_seconds`. `monotonic` returns monotonic seconds."""
 
-    observe: Observer
+    observer: Observer
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     interval_seconds: float = 0.5
@@ -26,4 +26,6 @@ class LoopLagMonitor:
         while True:
             started_at = self.monotonic()
             await self.sleep(self.interval_seconds)
-            self.observe(LoopLagged(lag_seconds=max(0.0, self.monotonic() - started_at - self.interval_seconds)))
+            self.observer.record(
+                LoopLagged(lag_seconds=max(0.0, self.monotonic() - started_at - self.interval_seconds))
+            )

@@ -17,7 +17,7 @@ from typing import Any
 
 from service.domain.errors import GatewayError
 from service.usecases.ports.events import Crashed, ProcessFailing
-from service.usecases.ports.observer import Observer, discard_event
+from service.usecases.ports.observer import NULL_OBSERVER, Observer
 
 RESTART_SECONDS = 1.0
 TASK_NAME_PREFIX = "background:"
@@ -28,8 +28,8 @@ TaskFunction = Callable[[], Awaitable[None]]
 class FatalReport:
     """The reason why this process cannot go on. Any thread may report one; the first counts, and is logged at once."""
 
-    def __init__(self, observe: Observer = discard_event) -> None:
-        self._observe = observe
+    def __init__(self, observer: Observer = NULL_OBSERVER) -> None:
+        self._observer = observer
         self._lock = Lock()
         self._reason: str | None = None
         self._callback: Callable[[], object] | None = None
@@ -45,7 +45,7 @@ class FatalReport:
             first, self._reason = self._reason is None, self._reason or reason
             callback = self._callback if first else None
         if first:
-            self._observe(ProcessFailing(reason=reason))
+            self._observer.record(ProcessFailing(reason=reason))
         if callback:
             callback()
 
@@ -64,7 +64,7 @@ class TaskReturned(Exception):
 
 @asynccontextmanager
 async def supervise(
-    observe: Observer, fatal: FatalReport, tasks: Mapping[str, TaskFunction], restart_seconds: float = RESTART_SECONDS
+    observer: Observer, fatal: FatalReport, tasks: Mapping[str, TaskFunction], restart_seconds: float = RESTART_SECONDS
 ) -> AsyncIterator[None]:
     """Run tasks, by name, during a block. A task that ends is started again after `restart_seconds`."""
     ending = False
@@ -72,13 +72,13 @@ async def supervise(
     def on_end(name: str, task: asyncio.Task[None]) -> None:
         if not ending:
             error = None if task.cancelled() else task.exception()
-            observe(build_crash_event("background", error or asyncio.CancelledError(), name))
+            observer.record(build_crash_event("background", error or asyncio.CancelledError(), name))
             fatal.report(f"The background task {name} has ended, and cannot be started again.")
 
     running = []
     for name, task in tasks.items():
         running.append(
-            asyncio.create_task(_restart_forever(observe, name, task, restart_seconds), name=TASK_NAME_PREFIX + name)
+            asyncio.create_task(_restart_forever(observer, name, task, restart_seconds), name=TASK_NAME_PREFIX + name)
         )
         running[-1].add_done_callback(partial(on_end, name))
     try:
@@ -90,7 +90,7 @@ async def supervise(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _restart_forever(observe: Observer, name: str, task: TaskFunction, restart_seconds: float) -> None:
+async def _restart_forever(observer: Observer, name: str, task: TaskFunction, restart_seconds: float) -> None:
     while True:
         try:
             await task()
@@ -98,13 +98,13 @@ async def _restart_forever(observe: Observer, name: str, task: TaskFunction, res
         except asyncio.CancelledError as cancelled:
             if _is_cancelled():
                 raise
-            observe(build_crash_event("background", cancelled, name))
+            observer.record(build_crash_event("background", cancelled, name))
         except Exception as error:  # noqa: BLE001 (a background task goes on after any error)
-            observe(build_crash_event("background", error, name))
+            observer.record(build_crash_event("background", error, name))
         await asyncio.sleep(restart_seconds)
 
 
-def log_unhandled_errors(observe: Observer) -> None:
+def log_unhandled_errors(observer: Observer) -> None:
     """Log errors of tasks and futures without a waiter. Errors of connections go to the loop's default handler."""
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -112,7 +112,7 @@ def log_unhandled_errors(observe: Observer) -> None:
         if error is None or source is None:
             loop.default_exception_handler(context)
         else:
-            observe(build_crash_event("background", error, str(context["message"])))
+            observer.record(build_crash_event("background", error, str(context["message"])))
 
     asyncio.get_running_loop().set_exception_handler(handle)
 

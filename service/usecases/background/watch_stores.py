@@ -26,7 +26,7 @@ class WatchStores:
 
     stores: Mapping[str, MonitoredStore]
     timeout_seconds: float
-    observe: Observer
+    observer: Observer
     interval_seconds: float = 2.0
     _reported: dict[str, str] = field(default_factory=dict)
 
@@ -43,6 +43,6 @@ class WatchStores:
             if problem:
                 self._reported[name] = problem
             if problem and problem != reported:
-                self.observe(StoreUnusable(store=name, problem=problem))
+                self.observer.record(StoreUnusable(store=name, problem=problem))
             elif reported and not problem:
-                self.observe(StoreUsable(store=name))
+                self.observer.record(StoreUsable(store=name))

@@ -79,7 +79,7 @@ class Attempt:
     transcode_images: TranscodeImages
     hold_quota: HoldQuota
     admission: AdmissionControl
-    observe: Observer
+    observer: Observer
     tracer: Tracer
     new_id: Callable[[], str]
     monotonic: Callable[[], float]
@@ -153,11 +153,11 @@ class Attempt:
         backend = upstream.route.backend
         with self.tracer.attempt(backend, upstream.route.model) as span:
             traced = replace(upstream, carried=span.headers) if span.headers else upstream
-            self.observe(InFlightChanged(backend=backend, images=upstream.spec.n))
+            self.observer.record(InFlightChanged(backend=backend, images=upstream.spec.n))
             try:
                 reply = await self.backends[backend].generate(traced, listener)
             finally:
-                self.observe(InFlightChanged(backend=backend, images=-upstream.spec.n))
+                self.observer.record(InFlightChanged(backend=backend, images=-upstream.spec.n))
             span.record(self._observe_end(upstream, reply, self.monotonic() - started_at), reply.outcome)
         self.admission.record(slot, reply)
         outcome = reply.outcome
@@ -196,7 +196,7 @@ class Attempt:
             failure=failure.kind if failure else None,
             cause=failure.cause if failure else None,
         )
-        self.observe(finished)
+        self.observer.record(finished)
         return finished
 
     async def _settle_failure(self, hold: Hold, hold_request: HoldRequest, failure: Failure) -> int:
@@ -210,7 +210,7 @@ class Attempt:
         upstream, hold_request, model = call.upstream, call.hold_request, request.model
         charge = cost(upstream.spec, model, upstream.route, upstream.price, generation, upstream.partials)
         if charge.nano > hold_request.quote:
-            self.observe(
+            self.observer.record(
                 QuoteExceeded(
                     request_id=upstream.request_id,
                     model=model.id,

@@ -19,7 +19,7 @@ from service.usecases.generate.result_cache import ResultCache
 from service.usecases.generate.single_flight import is_final
 from service.usecases.ports.events import FlightResolved
 from service.usecases.ports.flights import Flights, Role, SampleSeries
-from service.usecases.ports.observer import Observer, discard_event
+from service.usecases.ports.observer import NULL_OBSERVER, Observer
 from service.usecases.ports.requests import ImageRequest
 
 
@@ -31,7 +31,7 @@ class Samples:
     cache: ResultCache
     policy: IdempotencyPolicy
     detached_tasks: DetachedTasks
-    observe: Observer = discard_event
+    observer: Observer = NULL_OBSERVER
     callers: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     async def offer(self, scope: str, series: SampleSeries, number: int) -> None:
@@ -92,7 +92,7 @@ class Sample:
             scope, series, is_retry=terms.is_retry, has_others_in_flight=busy
         )
         if isinstance(assigned, Failure):
-            samples.observe(FlightResolved(role=Role.FINISHED))
+            samples.observer.record(FlightResolved(role=Role.FINISHED))
             raise FailureShared(assigned)
         self._number = assigned
         if self._has_left and not self._has_key:

@@ -32,7 +32,7 @@ from service.usecases.generate.flight_names import CacheKey
 from service.usecases.generate.result_cache import ResultCache
 from service.usecases.ports.events import FlightResolved
 from service.usecases.ports.flights import FlightResult, Flights, FlightStatus, JoinRules, Role
-from service.usecases.ports.observer import Observer, discard_event
+from service.usecases.ports.observer import NULL_OBSERVER, Observer
 from service.usecases.ports.result_store import Result
 
 POLL_SECONDS = (0.02, 0.05, 0.1, 0.2)  # between polls of a flight of another replica
@@ -203,7 +203,7 @@ class SingleFlight:
     cache: ResultCache
     new_id: Callable[[], str]
     lease_seconds: float
-    observe: Observer = discard_event
+    observer: Observer = NULL_OBSERVER
     _local: dict[CacheKey, asyncio.Future[Result]] = field(default_factory=dict)
 
     @asynccontextmanager
@@ -306,7 +306,7 @@ class SingleFlight:
                     "This Idempotency-Key came with another request before. A new request needs a new key."
                 )
             if status.role is not Role.FOLLOWER:
-                self.observe(FlightResolved(role=status.role))
+                self.observer.record(FlightResolved(role=status.role))
             raise_end(flight, status)
             if status.role is Role.LEADER:
                 return None
@@ -347,7 +347,7 @@ class SingleFlight:
     async def _raise_remembered(self, memory: FailureMemory) -> None:
         failure = await self.flights.recall_failure(memory.scope, memory.recall) if memory.recall else None
         if failure:
-            self.observe(FlightResolved(role=Role.FINISHED))
+            self.observer.record(FlightResolved(role=Role.FINISHED))
             raise FailureShared(failure)
 
     async def _remember(self, memory: FailureMemory, failure: Failure) -> None:

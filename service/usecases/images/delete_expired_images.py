@@ -25,7 +25,7 @@ class DeleteExpiredImages:
 
     store: ImageStore
     listing: FileListing
-    observe: Observer
+    observer: Observer
     now: Callable[[], datetime]
     keep_seconds: float
     sweep_seconds: float
@@ -49,6 +49,6 @@ class DeleteExpiredImages:
                 await comparison.add_batch(stored for stored in batch if stored.name not in deleted)
             await comparison.finish()
         except StoreUnavailable as failed:
-            self.observe(ImageStoreFailed(request_id="background", reason=failed.message, cause=failed.cause))
+            self.observer.record(ImageStoreFailed(request_id="background", reason=failed.message, cause=failed.cause))
         if count:
-            self.observe(ImagesDeleted(count=count))
+            self.observer.record(ImagesDeleted(count=count))

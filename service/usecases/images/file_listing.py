@@ -39,7 +39,7 @@ class FileListing:
 
     index: FileIndex
     images: ReadImages
-    observe: Observer
+    observer: Observer
     now: Callable[[], datetime]
 
     async def add(self, file: UploadedFile) -> None:
@@ -80,7 +80,7 @@ class FileListing:
             async with asyncio.timeout(WAIT_SECONDS):
                 await change
         except (LedgerUnavailable, TimeoutError):
-            self.observe(FileListOutdated(reason="The ledger of record does not answer."))
+            self.observer.record(FileListOutdated(reason="The ledger of record does not answer."))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -134,4 +134,4 @@ class ListingComparison:
 
     def _fail(self, away: LedgerUnavailable) -> None:
         self.failed = True
-        self.listing.observe(FileListOutdated(reason=away.message))
+        self.listing.observer.record(FileListOutdated(reason=away.message))

@@ -43,7 +43,7 @@ class ImageStorage:
 
     image_store: ImageStore | None
     new_id: Callable[[], str]
-    observe: Observer
+    observer: Observer
     store_all: bool
     reuse_seconds: float
 
@@ -89,7 +89,7 @@ class ImageStorage:
             return StoredImages(ids, are_stored=False)
         failed = await _store_all(self.image_store, ids, generation.images)
         if failed:
-            self.observe(
+            self.observer.record(
                 ImageStoreFailed(request_id=request.caller.request_id, reason=failed.message, cause=failed.cause)
             )
         return StoredImages(ids, are_stored=failed is None)

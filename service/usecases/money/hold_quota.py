@@ -69,7 +69,7 @@ class HoldQuota:
     quotas: QuotaStore
     ledger: Ledger
     settlement: Settlement
-    observe: Observer
+    observer: Observer
     recount_reports: RecountReports
     lease: LedgerLease | None = None
     _rebuilding: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -139,7 +139,7 @@ class HoldQuota:
     async def _rebuild(self, team: str) -> None:
         try:
             if await self._rebuild_once(team):
-                self.observe(CountersRebuilt(team=team))
+                self.observer.record(CountersRebuilt(team=team))
             self._rebuilds[team] += 1
         finally:
             del self._rebuilding[team]

@@ -56,7 +56,7 @@ class LedgerLease:
     leases: Leases
     holder: LeaseHolder
     ledger_name: str
-    observe: Observer
+    observer: Observer
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     drain: DrainState
@@ -73,7 +73,7 @@ class LedgerLease:
             if self.monotonic() - started_at > (DRAIN_WAIT_SECONDS if current.is_draining else WAIT_SECONDS):
                 raise LeaseHeld(refusal_message(self.holder, current, self.ledger_name))
             if not is_reported:
-                self.observe(WaitingForLease(holder=current.name, since=format_time(current.since)))
+                self.observer.record(WaitingForLease(holder=current.name, since=format_time(current.since)))
             is_reported = True
             await self.sleep(POLL_SECONDS)
 

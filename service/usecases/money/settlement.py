@@ -25,8 +25,8 @@ from service.usecases.ports.events import (
     EntryPosted,
     HoldExpired,
     HoldVoided,
-    LedgerBehind,
-    LedgerCaughtUp,
+    LedgerOutageEnded,
+    LedgerOutageStarted,
     SettlementDelayed,
 )
 from service.usecases.ports.ledger import Ledger
@@ -74,7 +74,7 @@ class Settlement:
 
     quotas: QuotaStore
     ledger: Ledger
-    observe: Observer
+    observer: Observer
     owner: str
     intervals: Intervals
     _open_holds: dict[str, OpenHold] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class Settlement:
     async def _settle_or_report(self, settlement: Entry | VoidRequest) -> HoldState | None:
         state = await self._try_settle(settlement)
         if state is None:
-            self.observe(SettlementDelayed(hold_id=settlement.hold_id, team=settlement.team))
+            self.observer.record(SettlementDelayed(hold_id=settlement.hold_id, team=settlement.team))
         return state
 
     async def _try_settle(self, settlement: Entry | VoidRequest) -> HoldState | None:
@@ -157,9 +157,9 @@ class Settlement:
         """Emit the event of a settlement, if it is the one that ended the hold."""
         match settlement, state:
             case Entry(), HoldState.POSTED:
-                self.observe(EntryPosted(entry=settlement))
+                self.observer.record(EntryPosted(entry=settlement))
             case VoidRequest(), HoldState.VOIDED:
-                self.observe(HoldVoided(team=settlement.team))
+                self.observer.record(HoldVoided(team=settlement.team))
 
     async def run(self) -> None:
         """Run all rounds until cancelled."""
@@ -243,13 +243,13 @@ class Settlement:
             await self.ledger.write([outbox_entry.entry for outbox_entry in batch])
         except LedgerUnavailable as down:
             if not self._is_behind:
-                self.observe(LedgerBehind(waiting=len(self._outbox), reason=down.message))
+                self.observer.record(LedgerOutageStarted(waiting=len(self._outbox), reason=down.message))
             self._is_behind = True
             return False
         if self._is_behind:
-            self.observe(LedgerCaughtUp(waiting=len(self._outbox)))
+            self.observer.record(LedgerOutageEnded(waiting=len(self._outbox)))
         self._is_behind = False
-        self.observe(EntriesWritten(count=len(batch)))
+        self.observer.record(EntriesWritten(count=len(batch)))
         by_team = sorted(batch, key=lambda waiting: waiting.entry.team)
         for team, team_entries in groupby(by_team, lambda waiting: waiting.entry.team):
             try:
@@ -266,17 +266,17 @@ class Settlement:
         for team in next_batch(teams, self._last_swept_team):
             self._last_swept_team = team
             for state in await self.quotas.sweep(team):
-                self.observe(HoldExpired(team=team, booked=state is HoldState.EXPIRED))
+                self.observer.record(HoldExpired(team=team, booked=state is HoldState.EXPIRED))
             await self.drain_outbox(team)
 
     async def drain_outbox(self, team: str) -> None:
         """Write every entry of a team's outbox to the ledger. Raises `LedgerUnavailable`."""
         while batch := await self.quotas.read_outbox(team, BATCH_SIZE):
             await self.ledger.write([outbox_entry.entry for outbox_entry in batch])
-            self.observe(EntriesWritten(count=len(batch)))
+            self.observer.record(EntriesWritten(count=len(batch)))
             for posted in batch:
                 if posted.entry.status is EntryStatus.LOST and await self.quotas.acknowledge(team, [posted.outbox_id]):
-                    self.observe(EntryPosted(entry=posted.entry))
+                    self.observer.record(EntryPosted(entry=posted.entry))
             await self.quotas.acknowledge(team, [waiting.outbox_id for waiting in batch])
 
     def backlog(self) -> Backlog:

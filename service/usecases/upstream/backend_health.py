@@ -106,7 +106,7 @@ class BackendHealth:
 
     backend: str
     rules: BreakerRules
-    observe: Observer
+    observer: Observer
     monotonic: Callable[[], float]
     breaker: CircuitBreaker = field(init=False)
     version: int = 0
@@ -198,7 +198,7 @@ class BackendHealth:
         )
         if current != self._last_reported:
             self._last_reported = current
-            self.observe(
+            self.observer.record(
                 BreakerChanged(
                     backend=self.backend,
                     state=current[0],

@@ -64,7 +64,7 @@ class UpstreamAdmission:
     shared_health: SharedHealthStore
     accounts: Mapping[str, AccountLimits]
     rules: BreakerRules
-    observe: Observer
+    observer: Observer
     new_id: Callable[[], str]
     monotonic: Callable[[], float]
     sync_seconds: float = 1.0
@@ -75,7 +75,7 @@ class UpstreamAdmission:
 
     def __post_init__(self) -> None:
         self._backends = {
-            name: BackendHealth(backend=name, rules=self.rules, observe=self.observe, monotonic=self.monotonic)
+            name: BackendHealth(backend=name, rules=self.rules, observer=self.observer, monotonic=self.monotonic)
             for name in self.accounts
         }
         self._released_slots = {name: [] for name in self.accounts}
@@ -124,7 +124,7 @@ class UpstreamAdmission:
     def record(self, slot: Slot, reply: Reply) -> None:
         route, outcome = slot.route, reply.outcome
         for rate_limit in reply.rate_limits:
-            self.observe(
+            self.observer.record(
                 RateLimitObserved(
                     backend=route.backend,
                     model=route.model,

@@ -55,7 +55,7 @@ PREFIXES: Mapping[str, str] = {
     "asyncpg": SQL,
     "service/adapters/logs": LOGS,
     "service/adapters/metrics": LOGS,
-    "service/adapters/observers": LOGS,
+    "service/usecases/ports/observer": LOGS,
     "service/adapters/tracing": LOGS,
     "structlog": LOGS,
     "prometheus_client": LOGS,

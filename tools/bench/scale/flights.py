@@ -16,6 +16,7 @@ import redis
 from service.adapters.embedded_valkey import run_valkey
 from service.domain.ledger import HoldState
 from service.usecases.money.settlement import Intervals, Settlement
+from service.usecases.ports.observer import NULL_OBSERVER
 from tests.fakes.ledger import FakeLedger
 from tests.support.quota_stores import open_quota_harness
 from tools.bench.measure import MEGABYTE, Child, resident_bytes
@@ -95,7 +96,7 @@ async def _renewal(url: str, count: int) -> Renewal:
         keep = Settlement(
             quotas=stage.ledger,
             ledger=FakeLedger(),
-            observe=lambda _: None,
+            observer=NULL_OBSERVER,
             owner="bench",
             intervals=Intervals(sweep_seconds=3600),
         )

@@ -1,7 +1,9 @@
-"""The observer that counts.
+"""Observer that counts events in metrics.
 
-Rule: one short function for each kind of event, found by its type; what nobody counts costs one look. It neither waits
-nor raises. Names that backends have for models are told as the catalog's, where it has one.
+Rule: an event has at most one function here, which `record` finds by the type of the event. An event that is not
+counted costs one lookup. The model label is the catalog's name of a backend's model, where the catalog has one.
+
+Fails with: nothing that an event can cause; `record` neither waits nor raises.
 """
 
 import time
@@ -19,39 +21,9 @@ from service.domain.ledger import Basis, Entry, EntryStatus
 from service.domain.quota_limits import Limit, LimitStatus, Measure
 from service.domain.request_labels import ApiOperation, size_class
 from service.domain.state_snapshot import Backlog, StateSnapshot
-from service.usecases.ports.events import (
-    AttemptFinished,
-    BreakerChanged,
-    CacheFailed,
-    CountersRebuilt,
-    Crashed,
-    EmbeddedStoreRestarted,
-    EntriesWritten,
-    EntryPosted,
-    Event,
-    FlightResolved,
-    GaugesCollected,
-    HoldExpired,
-    HoldVoided,
-    ImagesDeleted,
-    ImageStoreFailed,
-    InFlightChanged,
-    LedgerBehind,
-    LedgerCaughtUp,
-    Listening,
-    LogLineLost,
-    LoopLagged,
-    QuoteExceeded,
-    RateLimitObserved,
-    RequestFinished,
-    SecretRejected,
-    SecretReloaded,
-    SettingsReloaded,
-    SettlementDelayed,
-    StoreMemoryMeasured,
-    StoreUnsafe,
-)
+from service.usecases.ports import events
 from service.usecases.ports.flights import Role
+from service.usecases.ports.observer import Event, Observer
 
 NO_LABELS: Labels = ()
 BREAKERS: Mapping[BreakerState, int] = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
@@ -59,50 +31,50 @@ FLIGHT_RESULTS: Mapping[Role, str] = {Role.LEADER: "led", Role.FINISHED: "joined
 WINDOWS: Mapping[Measure, str] = {Measure.DAY: "day", Measure.MONTH: "month"}
 UNCERTAIN = frozenset({Basis.ESTIMATED, Basis.UNCONFIRMED})
 CACHE_SAVINGS = frozenset({"hit", "joined", "replayed"})
-COUNTED_EVENTS: Mapping[type, Declared] = {
-    SettlementDelayed: metrics.DELAYED_SETTLEMENTS,
-    CountersRebuilt: metrics.REBUILDS,
-    QuoteExceeded: metrics.QUOTES_EXCEEDED,
-    CacheFailed: metrics.CACHE_ERRORS,
-    LogLineLost: metrics.LOST_LINES,
-    Crashed: metrics.CRASHES,
-    ImageStoreFailed: metrics.IMAGES_NOT_STORED,
-    EmbeddedStoreRestarted: metrics.RESTARTS,
-    StoreUnsafe: metrics.REDIS_WARNINGS,
+COUNTED_EVENTS: Mapping[type[Event], Declared] = {
+    events.SettlementDelayed: metrics.DELAYED_SETTLEMENTS,
+    events.CountersRebuilt: metrics.REBUILDS,
+    events.QuoteExceeded: metrics.QUOTES_EXCEEDED,
+    events.CacheFailed: metrics.CACHE_ERRORS,
+    events.LogLineLost: metrics.LOST_LINES,
+    events.Crashed: metrics.CRASHES,
+    events.ImageStoreFailed: metrics.IMAGES_NOT_STORED,
+    events.EmbeddedStoreRestarted: metrics.RESTARTS,
+    events.StoreUnsafe: metrics.REDIS_WARNINGS,
 }
-"""Events of which only the number matters."""
+"""Events that add 1 to a counter without labels."""
 
 
-class MetricsObserver:
-    """All families, and what happens to them. `now` gives Unix seconds."""
+class MetricsObserver(Observer):
+    """Families of all metrics, changed by events. `now` returns Unix seconds."""
 
     def __init__(self, version: str, python: str, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self._models: Mapping[tuple[str, str], str] = {}
         self._wrong: frozenset[str] = frozenset()
         self._numbers = {metric: NumberFamily(metric) for metric in metrics.ALL if metric.kind is not Kind.HISTOGRAM}
-        self._buckets = {each: HistogramFamily(each) for each in metrics.ALL if each.kind is Kind.HISTOGRAM}
-        self._on: Mapping[type, Callable[[Any], None]] = {
-            Listening: self._listening,
-            RequestFinished: self._request,
-            AttemptFinished: self._attempt,
-            InFlightChanged: self._images_in_flight,
-            EntryPosted: self._entry,
-            HoldVoided: self._voided,
-            HoldExpired: self._expired,
-            EntriesWritten: self._written,
-            LedgerBehind: self._ledger_unavailable,
-            LedgerCaughtUp: self._ledger_available,
-            BreakerChanged: self._breaker,
-            RateLimitObserved: self._rate_limit,
-            FlightResolved: self._flight,
-            SettingsReloaded: self._reloaded,
-            SecretReloaded: self._renewed,
-            SecretRejected: self._refused,
-            GaugesCollected: self._snapshot,
-            StoreMemoryMeasured: self._state_memory,
-            LoopLagged: self._lag,
-            ImagesDeleted: self._images_deleted,
+        self._buckets = {metric: HistogramFamily(metric) for metric in metrics.ALL if metric.kind is Kind.HISTOGRAM}
+        self._on: Mapping[type[Event], Callable[[Any], None]] = {
+            events.Listening: self._listening,
+            events.RequestFinished: self._request,
+            events.AttemptFinished: self._attempt,
+            events.InFlightChanged: self._images_in_flight,
+            events.EntryPosted: self._entry,
+            events.HoldVoided: self._voided,
+            events.HoldExpired: self._expired,
+            events.EntriesWritten: self._written,
+            events.LedgerOutageStarted: self._ledger_unavailable,
+            events.LedgerOutageEnded: self._ledger_available,
+            events.BreakerChanged: self._breaker,
+            events.RateLimitObserved: self._rate_limit,
+            events.FlightResolved: self._flight,
+            events.SettingsReloaded: self._reloaded,
+            events.SecretReloaded: self._renewed,
+            events.SecretRejected: self._refused,
+            events.GaugesCollected: self._snapshot,
+            events.StoreMemoryMeasured: self._state_memory,
+            events.LoopLagged: self._lag,
+            events.ImagesDeleted: self._images_deleted,
             **dict.fromkeys(COUNTED_EVENTS, self._count_plain),
         }
         self._set(metrics.BUILD, 1, version, python)
@@ -110,14 +82,18 @@ class MetricsObserver:
         self._set(metrics.LOADED, now())
         self._set(metrics.LEDGER_UNAVAILABLE, 0)
 
-    def __call__(self, event: Event) -> None:
-        """Take note."""
+    def record(self, event: Event) -> None:
+        """Count an event, if it is counted."""
         count = self._on.get(type(event))
         if count:
             count(event)
 
+    def counted_types(self) -> frozenset[type[Event]]:
+        """Return the types of all counted events."""
+        return frozenset(self._on)
+
     def families(self) -> Iterator[Family]:
-        """Everything, in the order of the table."""
+        """Return the families in the order of `declared.ALL`."""
         for metric in metrics.ALL:
             yield self._buckets[metric] if metric.kind is Kind.HISTOGRAM else self._numbers[metric]
 
@@ -133,12 +109,12 @@ class MetricsObserver:
     def _count_plain(self, event: Event) -> None:
         self._increment(COUNTED_EVENTS[type(event)], 1)
 
-    def _listening(self, event: Listening) -> None:
+    def _listening(self, event: events.Listening) -> None:
         for backend in event.backends:
             self._increment(metrics.BREAKER, 0, backend)
             self._increment(metrics.IN_FLIGHT, 0, backend)
 
-    def _request(self, event: RequestFinished) -> None:
+    def _request(self, event: events.RequestFinished) -> None:
         if event.operation is ApiOperation.HEALTH:
             return
         request_labels, operation = event.labels, event.operation.value
@@ -172,7 +148,7 @@ class MetricsObserver:
         if request_labels.cache in CACHE_SAVINGS:
             self._increment(metrics.CACHE_BYTES, event.bytes_out, request_labels.cache)
 
-    def _attempt(self, event: AttemptFinished) -> None:
+    def _attempt(self, event: events.AttemptFinished) -> None:
         model = self._models.get((event.backend, event.model), event.model)
         outcome = event.failure.value if event.failure else "delivered"
         self._increment(metrics.ATTEMPTS, 1, event.backend, model, outcome)
@@ -180,13 +156,13 @@ class MetricsObserver:
         if event.failure in {None, FailureKind.QUOTA_EXHAUSTED}:
             self._set(metrics.EXHAUSTED, 0 if event.failure is None else 1, event.backend)
 
-    def _images_in_flight(self, event: InFlightChanged) -> None:
+    def _images_in_flight(self, event: events.InFlightChanged) -> None:
         self._increment(metrics.IN_FLIGHT, event.images, event.backend)
 
-    def _entry(self, event: EntryPosted) -> None:
+    def _entry(self, event: events.EntryPosted) -> None:
         entry = event.entry
         tier = entry.resolved_tier or ""
-        if entry.status is not EntryStatus.LOST:  # those are told as expired
+        if entry.status is not EntryStatus.LOST:  # counted by HoldExpired
             self._increment(metrics.HOLDS, 1, "posted")
         if entry.basis is Basis.CACHE:
             self._increment(metrics.SAVED, entry.saved, entry.team, entry.model, tier)
@@ -201,26 +177,26 @@ class MetricsObserver:
             tier_drawn = (entry.team, entry.model, entry.backend, tier, size_class(entry.size), entry.operation)
             self._increment(metrics.IMAGES, entry.n, *tier_drawn)
 
-    def _voided(self, event: HoldVoided) -> None:
+    def _voided(self, event: events.HoldVoided) -> None:
         del event
         self._increment(metrics.HOLDS, 1, "voided")
 
-    def _expired(self, event: HoldExpired) -> None:
+    def _expired(self, event: events.HoldExpired) -> None:
         self._increment(metrics.HOLDS, 1, "expired_booked" if event.booked else "expired_voided")
 
-    def _written(self, event: EntriesWritten) -> None:
+    def _written(self, event: events.EntriesWritten) -> None:
         self._increment(metrics.WRITTEN, event.count)
         self._set(metrics.LAST_WRITE, self._now())
 
-    def _ledger_unavailable(self, event: LedgerBehind) -> None:
+    def _ledger_unavailable(self, event: events.LedgerOutageStarted) -> None:
         del event
         self._set(metrics.LEDGER_UNAVAILABLE, 1)
 
-    def _ledger_available(self, event: LedgerCaughtUp) -> None:
+    def _ledger_available(self, event: events.LedgerOutageEnded) -> None:
         del event
         self._set(metrics.LEDGER_UNAVAILABLE, 0)
 
-    def _breaker(self, event: BreakerChanged) -> None:
+    def _breaker(self, event: events.BreakerChanged) -> None:
         self._set(metrics.BREAKER, BREAKERS[event.state], event.backend)
         exhausted = event.reason is FailureKind.QUOTA_EXHAUSTED
         if event.state is BreakerState.OPEN:
@@ -228,42 +204,42 @@ class MetricsObserver:
         if exhausted or event.state is BreakerState.CLOSED:
             self._set(metrics.EXHAUSTED, 1 if exhausted else 0, event.backend)
 
-    def _rate_limit(self, event: RateLimitObserved) -> None:
+    def _rate_limit(self, event: events.RateLimitObserved) -> None:
         if event.limit:
             labels = (event.backend, self._models.get((event.backend, event.model), event.model), event.measure)
             self._set(metrics.RATE_LIMIT_LEFT, event.remaining / event.limit, *labels)
             self._set(metrics.RATE_LIMIT_AT, self._now(), *labels)
 
-    def _flight(self, event: FlightResolved) -> None:
+    def _flight(self, event: events.FlightResolved) -> None:
         self._increment(metrics.FLIGHTS, 1, FLIGHT_RESULTS[event.role])
 
-    def _reloaded(self, event: SettingsReloaded) -> None:
+    def _reloaded(self, event: events.SettingsReloaded) -> None:
         self._record_reload("", accepted=event.problem is None)
 
-    def _renewed(self, event: SecretReloaded) -> None:
+    def _renewed(self, event: events.SecretReloaded) -> None:
         self._record_reload(event.secret, accepted=True)
 
-    def _refused(self, event: SecretRejected) -> None:
+    def _refused(self, event: events.SecretRejected) -> None:
         self._record_reload(event.secret, accepted=False)
 
     def _record_reload(self, secret: str, *, accepted: bool) -> None:
-        """A secret was read again or, without a name, the files. All is well once nothing of it is refused any more."""
+        """Count a reload of a secret or, for an empty name, of the files. The gauge is 1 once nothing is refused."""
         self._increment(metrics.RELOADS, 1, "accepted" if accepted else "refused")
         self._wrong = self._wrong - {secret} if accepted else self._wrong | {secret}
         self._set(metrics.RELOADED, 0 if self._wrong else 1)
         if accepted:
             self._set(metrics.LOADED, self._now())
 
-    def _lag(self, event: LoopLagged) -> None:
+    def _lag(self, event: events.LoopLagged) -> None:
         self._observe_seconds(metrics.LOOP_LAG, event.lag_seconds)
 
-    def _images_deleted(self, event: ImagesDeleted) -> None:
+    def _images_deleted(self, event: events.ImagesDeleted) -> None:
         self._increment(metrics.IMAGES_DELETED, event.count)
 
-    def _state_memory(self, event: StoreMemoryMeasured) -> None:
+    def _state_memory(self, event: events.StoreMemoryMeasured) -> None:
         self._numbers[metrics.REDIS_MEMORY].replace({} if event.ratio is None else {NO_LABELS: event.ratio})
 
-    def _snapshot(self, event: GaugesCollected) -> None:
+    def _snapshot(self, event: events.GaugesCollected) -> None:
         read, self._models = event.snapshot, event.snapshot.model_names
         self._backlog(read.backlog, read)
         self._numbers[metrics.SETTINGS].replace({(read.version,): 1})
@@ -293,19 +269,19 @@ class MetricsObserver:
             for team, numbers in budgets.items()
             for item in numbers
         }
-        self._numbers[metrics.BUDGET_LIMIT].replace({labels: each.limit.maximum for labels, each in status.items()})
-        self._numbers[metrics.BUDGET_SPENT].replace({labels: each.used for labels, each in status.items()})
-        self._numbers[metrics.BUDGET_LEFT].replace({labels: each.remaining for labels, each in status.items()})
+        self._numbers[metrics.BUDGET_LIMIT].replace({labels: item.limit.maximum for labels, item in status.items()})
+        self._numbers[metrics.BUDGET_SPENT].replace({labels: item.used for labels, item in status.items()})
+        self._numbers[metrics.BUDGET_LEFT].replace({labels: item.remaining for labels, item in status.items()})
 
 
 def scope_label(limit: Limit) -> str:
-    """The scope of a limit, without the id of a key."""
+    """Return the scope of a limit, without the id of a key."""
     kind, _, _ = limit.scope.partition(":")
     return kind if kind == "key" else limit.scope
 
 
 def count_tokens(entry: Entry) -> tuple[tuple[str, int], ...]:
-    """Tokens by kind, each once."""
+    """Return the tokens by kind. The kinds are disjoint."""
     text_cached, image_cached = min(entry.text_cached, entry.text_in), min(entry.image_cached, entry.image_in)
     return (
         ("text_in", entry.text_in - text_cached),
