@@ -51,7 +51,7 @@ async def client_at(url: str) -> AsyncIterator[Client]:
 
 
 def every_verb(ledger: QuotaStore, team: str = "search") -> list[Callable[[], Awaitable[object]]]:
-    claim = replace(plain, team=team).claim()
+    claim = replace(plain, team=team).hold_request()
     return [
         lambda: ledger.hold(team, [claim], [DAILY], state=SENT),
         lambda: ledger.mark_sent(team, [claim.hold_id]),
@@ -108,7 +108,7 @@ async def test_a_server_that_hangs_is_unavailable_soon_and_well_when_it_goes_on(
                 await asyncio.gather(*(refused(lambda: ledger.snapshot("search")) for _ in range(100)))
         async with ledger_at(url, LONG_TIMEOUT_SECONDS) as patient:
             assert await QuotaHarness(FakeStore(), "search", patient).rebuild()
-            await patient.hold("search", [plain.claim()], [DAILY], state=SENT)
+            await patient.hold("search", [plain.hold_request()], [DAILY], state=SENT)
 
 
 async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
     with run_valkey(tmp_path) as url:
         async with ledger_at(url, LONG_TIMEOUT_SECONDS) as patient:
             for team in teams:
-                await patient.extend(team, [plain.claim(hold_id=team)])
+                await patient.extend(team, [plain.hold_request(hold_id=team)])
         async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
             for attempt in range(40):
                 calls = [asyncio.create_task(ledger.snapshot(team)) for team in teams]
@@ -131,7 +131,7 @@ async def test_an_answer_never_reaches_somebody_else(tmp_path: Path) -> None:
 
 
 async def test_counters_of_a_server_that_was_restarted_are_rebuilt_before_anybody_is_admitted(tmp_path: Path) -> None:
-    booked, open_hold = plain.claim(), plain.claim()
+    booked, open_hold = plain.hold_request(), plain.hold_request()
     with run_valkey(tmp_path) as url:
         async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
             assert await replace(plain, ledger=ledger).rebuild({TEAM: CENT})
@@ -142,7 +142,7 @@ async def test_counters_of_a_server_that_was_restarted_are_rebuilt_before_anybod
         async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
             stage = replace(plain, ledger=ledger)
             with pytest.raises(CountersLost):
-                await ledger.hold("search", [plain.claim()], [DAILY], state=SENT)
+                await ledger.hold("search", [plain.hold_request()], [DAILY], state=SENT)
             with pytest.raises(CountersLost):
                 await ledger.limit_status("search", [DAILY])
             assert [entry.outbox_id for entry in await ledger.read_outbox("search", 9)] == [posted.outbox_id]
@@ -170,14 +170,14 @@ async def test_a_full_server_holds_nothing_new_and_ends_what_was_begun(own_url: 
     async with ledger_at(own_url, LONG_TIMEOUT_SECONDS) as ledger:
         stage = replace(plain, ledger=ledger)
         assert await stage.rebuild()
-        pending, posted, voided, extended = (stage.claim() for _ in range(4))
+        pending, posted, voided, extended = (stage.hold_request() for _ in range(4))
         await ledger.hold("search", [pending], [DAILY], state=HoldState.PENDING)
         await ledger.hold("search", [voided], [], state=SENT)
         brief = RedisQuotaStore(own_url, lease_seconds=0, timeout_seconds=LONG_TIMEOUT_SECONDS)
         await brief.hold("search", [posted, extended], [], state=SENT)
         await set_on_all(own_url, "maxmemory", "1")
         with pytest.raises(StateUnavailable, match="is full; nothing new can be held"):
-            await ledger.hold("search", [stage.claim()], [], state=SENT)
+            await ledger.hold("search", [stage.hold_request()], [], state=SENT)
         await ledger.mark_sent("search", [pending.hold_id])
         assert (await ledger.post(pending.entry)).outbox_id
         assert (await ledger.post(posted.entry)).outbox_id
@@ -194,7 +194,7 @@ async def test_a_full_server_holds_nothing_new_and_ends_what_was_begun(own_url: 
         waiting = await ledger.read_outbox("search", 10)
         assert await ledger.acknowledge("search", [entry.outbox_id for entry in waiting]) == 3
         await set_on_all(own_url, "maxmemory", "0")
-        await ledger.hold("search", [stage.claim()], [], state=SENT)
+        await ledger.hold("search", [stage.hold_request()], [], state=SENT)
         await brief.close()
 
 
@@ -204,7 +204,7 @@ async def test_a_server_that_will_not_write_or_is_busy_is_unavailable(tmp_path: 
             stage = replace(plain, ledger=ledger)
             assert await stage.rebuild()
             admin.execute_command("REPLICAOF", "127.0.0.1", "9")
-            await refused(lambda: ledger.hold("search", [plain.claim()], [DAILY], state=SENT))
+            await refused(lambda: ledger.hold("search", [plain.hold_request()], [DAILY], state=SENT))
             admin.execute_command("REPLICAOF", "NO", "ONE")
             admin.config_set("busy-reply-threshold", "1")
             running = asyncio.create_task(asyncio.to_thread(forever, url))
@@ -212,7 +212,9 @@ async def test_a_server_that_will_not_write_or_is_busy_is_unavailable(tmp_path: 
                 assert not running.done()
             admin.execute_command("SCRIPT", "KILL")
             await running
-            assert (await ledger.hold("search", [plain.claim()], [DAILY], state=SENT)).limit_status[0].used == 20 * CENT
+            assert (await ledger.hold("search", [plain.hold_request()], [DAILY], state=SENT)).limit_status[
+                0
+            ].used == 20 * CENT
 
 
 def forever(url: str) -> None:
@@ -232,7 +234,7 @@ async def test_a_hold_and_its_post_are_two_round_trips(tmp_path: Path) -> None:
         async with ledger_at(url, LONG_TIMEOUT_SECONDS) as ledger:
             assert await replace(plain, ledger=ledger).rebuild()
             for attempt in range(2):
-                claim = plain.claim(quote=CENT)
+                claim = plain.hold_request(quote=CENT)
                 await ledger.hold("search", [claim], [DAILY], state=SENT)
                 await ledger.post(claim.entry)
                 if not attempt:
@@ -245,7 +247,7 @@ async def test_nothing_that_counts_money_can_be_evicted(redis_url: str) -> None:
     """A server that evicts keys with a TTL leaves these alone; what has ended goes by itself."""
     async with open_quota_harness("server", redis_url) as stage, client_at(redis_url) as client:
         assert await stage.rebuild()
-        over, held = stage.claim(), stage.claim()
+        over, held = stage.hold_request(), stage.hold_request()
         for claim in (over, held):
             await stage.ledger.hold(stage.team, [claim], [DAILY], state=SENT)
         await stage.ledger.post(over.entry)
@@ -305,7 +307,7 @@ async def test_a_hold_of_the_first_version_comes_to_its_end(redis_url: str, end:
         assert await stage.used(Measure.CONCURRENT, "tier:low") == 2
         match end:
             case "post":
-                entry = stage.claim(hold_id="h1").entry
+                entry = stage.hold_request(hold_id="h1").entry
                 await stage.ledger.post(replace(entry, cost=CENT, resolved_tier="low"))
                 left = [CENT, CENT, CENT, CENT, 0]
             case "void":
@@ -324,7 +326,7 @@ async def test_a_hold_of_one_quote_is_kept_as_the_first_version_kept_it(redis_ur
     """So that one of its replicas can end it."""
     async with open_quota_harness("server", redis_url) as stage, client_at(redis_url) as client:
         assert await stage.rebuild()
-        plainly, by_tier = stage.claim(), stage.claim(quotes={"tier:high": CENT})
+        plainly, by_tier = stage.hold_request(), stage.hold_request(quotes={"tier:high": CENT})
         await stage.ledger.hold(stage.team, [plainly, by_tier], [], state=SENT)
         start = f"igw:{{{stage.team}}}:hold:"
         first_form = {name.encode() for name in (*FIRST_FORM, "held_at")}
@@ -338,7 +340,7 @@ async def test_old_windows_are_dropped_once_a_day(redis_url: str) -> None:
     async with open_quota_harness("server", redis_url) as stage, client_at(redis_url) as client:
         assert await stage.rebuild()
         key, rate = f"igw:{{{stage.team}}}:state", Limit(TEAM, Measure.IMAGES, 9)
-        await stage.ledger.hold(stage.team, [stage.claim()], [rate], state=SENT)
+        await stage.ledger.hold(stage.team, [stage.hold_request()], [rate], state=SENT)
         before = {*await client.hkeys(key)}
         today = int(await client.hget(key, "today") or 0)
         recent = f"day:{today - 2}:team"
@@ -347,17 +349,17 @@ async def test_old_windows_are_dropped_once_a_day(redis_url: str) -> None:
         over = struct.pack(">QQQ", 3, (today * 86_400 - 60) * SECOND, 3)
         await client.hset(key, "rate2:images_per_minute:key:x", over)
         await client.hset(key, recent, 0)
-        await stage.ledger.hold(stage.team, [stage.claim()], [], state=SENT)
+        await stage.ledger.hold(stage.team, [stage.hold_request()], [], state=SENT)
         assert len(await client.hkeys(key)) == len(before) + 6
         await client.hset(key, "today", today - 1)
-        await stage.ledger.hold(stage.team, [stage.claim()], [], state=SENT)
+        await stage.ledger.hold(stage.team, [stage.hold_request()], [], state=SENT)
         assert {*await client.hkeys(key)} == {*before, recent.encode()}
         assert await stage.used() == 60 * CENT
 
 
 async def test_a_rebuild_leaves_other_windows_alone(redis_url: str) -> None:
     async with open_quota_harness("server", redis_url) as stage, client_at(redis_url) as client:
-        lost = stage.claim()
+        lost = stage.hold_request()
         await stage.ledger.extend(stage.team, [replace(lost, entry=replace(lost.entry, held_at=SECOND))])
         for _ in range(2):
             assert await stage.rebuild()
@@ -390,7 +392,7 @@ async def test_a_cluster_serves_teams_of_every_slot_and_says_so_when_a_node_hang
             stages = [replace(plain, team=f"team-{number}", ledger=ledger) for number in range(12)]
             for stage in stages:
                 assert await stage.rebuild()
-                claim = stage.claim()
+                claim = stage.hold_request()
                 await ledger.hold(stage.team, [claim], [DAILY], state=SENT)
                 assert (await ledger.post(claim.entry)).outbox_id
                 assert await stage.used() == 20 * CENT

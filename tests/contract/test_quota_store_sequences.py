@@ -62,7 +62,7 @@ class ExpectedState:
         known = self.claims.get(place)
         if known is None or known.hold_id not in self.states:
             quotes = {LOW: quote // 2} if quote % 2 else {}
-            known = self.stage.claim(quote=quote, images=1 + quote % 3, scopes=(*SCOPES, LOW), quotes=quotes)
+            known = self.stage.hold_request(quote=quote, images=1 + quote % 3, scopes=(*SCOPES, LOW), quotes=quotes)
             if self.expected(TEAM) + quote > BUDGET.maximum:
                 with pytest.raises(LimitExceeded):
                     await self.stage.ledger.hold(self.stage.team, [known], [BUDGET], state=state)
@@ -189,7 +189,7 @@ ALL_LIMITS = tuple(
 async def outcomes(stage: QuotaHarness, steps: list[tuple[str, int, int]]) -> list[object]:
     """Everything that verbs answer, as far as it does not depend on the time."""
     run_steps: list[object] = []
-    claims = {number: stage.claim(hold_id=f"h{number}", quote=3 * number + 5) for number in range(10)}
+    claims = {number: stage.hold_request(hold_id=f"h{number}", quote=3 * number + 5) for number in range(10)}
     for verb, number, images in steps:
         claim = replace(claims[number], images=images)
         try:

@@ -46,7 +46,9 @@ class Ledgers:
         """None if it was admitted, else the seconds to wait."""
         limit = Limit(TEAM, Measure.IMAGES, self.most)
         try:
-            await self.ledger.hold(self.stage.team, [self.stage.claim(images=amount)], [limit], state=HoldState.SENT)
+            await self.ledger.hold(
+                self.stage.team, [self.stage.hold_request(images=amount)], [limit], state=HoldState.SENT
+            )
         except LimitExceeded as refused:
             return NEVER if refused.limit_status.wait_seconds is None else refused.limit_status.wait_seconds
         return None
@@ -200,6 +202,6 @@ async def test_what_a_limit_takes_in_memory_is_bounded(redis_url: str) -> None:
         client = connect(redis_url)
         counters = await client.hgetall(f"igw:{{{subject.stage.team}}}:state")
         await disconnect(client)
-        assert (await subject.stage.standing(Limit(TEAM, Measure.IMAGES, 10**10))).used == 120 * 10**7
+        assert (await subject.stage.limit_status(Limit(TEAM, Measure.IMAGES, 10**10))).used == 120 * 10**7
     size = len(counters[b"rate2:images_per_minute:team"])
     assert 500 < size < BYTES

@@ -329,9 +329,7 @@ NESTED = b'--y\r\ncontent-disposition: file; filename="a"\r\n\r\na\r\n--y--'
         ),
     ],
 )
-def test_a_hostile_form_gets_its_error(
-    gateway: GatewayProcess, boundary: str, body: bytes, error: tuple[int, str | None, str]
-) -> None:
+def test_hostile_forms(gateway: GatewayProcess, boundary: str, body: bytes, error: tuple[int, str | None, str]) -> None:
     lines = f"content-type: multipart/form-data; boundary={boundary}\r\ncontent-length: {len(body)}\r\n"
     assert parse_error(send(gateway, head(gateway, lines, f"POST {EDITS} HTTP/1.1") + body)) == error
 

@@ -29,7 +29,7 @@ class Site:
         self.store = store or FakeSharedHealth()
         self.caps = caps or Caps()
 
-    def pass_by(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += seconds
         self.store.now += round(seconds * SECOND)
 
@@ -52,7 +52,7 @@ class Replica:
             sync_seconds=0.001,
         )
 
-    async def take(self, along: Route = ALPHA, calls: int = 1, images: int = 0) -> Slot | Failure:
+    async def acquire(self, along: Route = ALPHA, calls: int = 1, images: int = 0) -> Slot | Failure:
         slot = AsyncExitStack()
         taken = await slot.enter_async_context(self.admission.slot(along, calls, images or calls))
         if isinstance(taken, Slot):
@@ -62,17 +62,17 @@ class Replica:
     def record(self, slot: Slot, outcome: CallOutcome, *rooms: RateLimit) -> None:
         self.admission.record(slot, Reply(outcome=outcome, rate_limits=rooms))
 
-    async def leave(self, slot: Slot) -> None:
+    async def release(self, slot: Slot) -> None:
         await self.slots.pop(slot.name).aclose()
 
     async def slot(self, along: Route = ALPHA) -> Slot:
-        taken = await self.take(along)
+        taken = await self.acquire(along)
         assert isinstance(taken, Slot), taken
         return taken
 
     async def refused(self, along: Route = ALPHA) -> tuple[FailureKind, float | None]:
         """Return kind and retry time of a refusal. The vendor was not called."""
-        taken = await self.take(along)
+        taken = await self.acquire(along)
         assert isinstance(taken, Failure)
         assert not taken.asked
         return taken.kind, taken.retry_after
@@ -81,14 +81,14 @@ class Replica:
         for kind in kinds:
             slot = await self.slot(along)
             self.record(slot, failure(kind))
-            await self.leave(slot)
+            await self.release(slot)
 
-    async def draw(self) -> None:
+    async def succeed(self) -> None:
         slot = await self.slot()
         self.record(slot, build_generation())
-        await self.leave(slot)
+        await self.release(slot)
 
-    def standing(self, place: int = 0) -> BackendStatus:
+    def status(self, place: int = 0) -> BackendStatus:
         return self.admission.status()[place]
 
     def changes(self) -> list[tuple[str, FailureKind | None, float]]:

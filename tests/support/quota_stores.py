@@ -87,7 +87,7 @@ class QuotaHarness:
     team: str
     ledger: QuotaStore
 
-    def claim(self, **changes: Any) -> HoldRequest:
+    def hold_request(self, **changes: Any) -> HoldRequest:
         """Build a request for a hold of 20 cents for one image, under a new id."""
         asked = {"hold_id": f"h{next(_numbers)}", "quote": 20 * CENT, "images": 1, "scopes": SCOPES, **changes}
         known = {"hold_id": asked["hold_id"], "team": self.team, "cost": asked["quote"]}
@@ -95,9 +95,9 @@ class QuotaHarness:
 
     async def used(self, measure: Measure = Measure.DAY, scope: str = TEAM) -> int:
         """Return the used part of a measure."""
-        return (await self.standing(Limit(scope, measure, 10**9))).used
+        return (await self.limit_status(Limit(scope, measure, 10**9))).used
 
-    async def standing(self, limit: Limit) -> LimitStatus:
+    async def limit_status(self, limit: Limit) -> LimitStatus:
         (status,) = await self.ledger.limit_status(self.team, [limit])
         return status
 

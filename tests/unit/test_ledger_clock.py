@@ -42,52 +42,52 @@ async def test_a_rate_gives_all_of_it_at_once_and_again_when_a_minute_is_over(
     taken = 0
     for number in images:
         try:
-            await fake.hold("search", [stage.claim(images=number)], [limit], state=SENT)
+            await fake.hold("search", [stage.hold_request(images=number)], [limit], state=SENT)
         except LimitExceeded:
             assert taken + number > most
             continue
         taken += number
         assert taken <= most
-    assert (await stage.standing(limit)).used == taken
+    assert (await stage.limit_status(limit)).used == taken
     fake.now += later
     left = most if later >= 60 * SECOND else most - taken
-    assert (await stage.standing(limit)).remaining == left
-    await fake.hold("search", [stage.claim(images=left)], [limit], state=SENT)
+    assert (await stage.limit_status(limit)).remaining == left
+    await fake.hold("search", [stage.hold_request(images=left)], [limit], state=SENT)
     with pytest.raises(LimitExceeded):
-        await fake.hold("search", [stage.claim(images=1)], [limit], state=SENT)
+        await fake.hold("search", [stage.hold_request(images=1)], [limit], state=SENT)
 
 
 async def test_a_refused_claim_fits_after_the_wait_and_not_before(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     limit = Limit(TEAM, Measure.IMAGES, 7)
-    await fake.hold("search", [stage.claim(images=7)], [limit], state=SENT)
+    await fake.hold("search", [stage.hold_request(images=7)], [limit], state=SENT)
     with pytest.raises(LimitExceeded) as refused:
-        await fake.hold("search", [stage.claim(images=2)], [limit], state=SENT)
+        await fake.hold("search", [stage.hold_request(images=2)], [limit], state=SENT)
     wait = round((refused.value.limit_status.wait_seconds or 0) * SECOND)
     assert refused.value.limit_status.resets_in == refused.value.limit_status.wait_seconds == 60
     fake.now += wait - 1
     with pytest.raises(LimitExceeded):
-        await fake.hold("search", [stage.claim(images=2)], [limit], state=SENT)
+        await fake.hold("search", [stage.hold_request(images=2)], [limit], state=SENT)
     fake.now += 1
-    await fake.hold("search", [stage.claim(images=2)], [limit], state=SENT)
+    await fake.hold("search", [stage.hold_request(images=2)], [limit], state=SENT)
 
 
 async def test_a_day_and_a_month_begin_anew_at_midnight(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     fake.now = at("2026-11-29T23:59:59")
     limits = [DAILY, MONTHLY]
-    admission = await fake.hold("search", [stage.claim(quote=30 * CENT)], limits, state=SENT)
+    admission = await fake.hold("search", [stage.hold_request(quote=30 * CENT)], limits, state=SENT)
     assert [standing.resets_in for standing in admission.limit_status] == [1, 86_401]
     fake.now = at("2026-11-30T00:00:00")
     assert [standing.used for standing in await fake.limit_status("search", limits)] == [0, 30 * CENT]
     with pytest.raises(LimitExceeded) as refused:
-        await fake.hold("search", [stage.claim(quote=30 * CENT)], limits, state=SENT)
+        await fake.hold("search", [stage.hold_request(quote=30 * CENT)], limits, state=SENT)
     assert (refused.value.limit_status.limit, refused.value.limit_status.wait_seconds) == (MONTHLY, 86_400)
     fake.now = at("2026-12-01T00:00:00")
-    await fake.hold("search", [stage.claim(quote=30 * CENT)], limits, state=SENT)
+    await fake.hold("search", [stage.hold_request(quote=30 * CENT)], limits, state=SENT)
 
 
 async def test_a_hold_is_booked_in_the_windows_it_was_made_in(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     fake.now = at("2026-11-30T23:59:59")
-    first, second = stage.claim(), stage.claim()
+    first, second = stage.hold_request(), stage.hold_request()
     await fake.hold("search", [first, second], [], state=SENT)
     fake.now = at("2026-12-01T00:00:01")
     posted = await fake.post(first.entry)
@@ -101,7 +101,7 @@ async def test_a_hold_is_booked_in_the_windows_it_was_made_in(fake: FakeQuotaSto
 async def test_a_rebuild_takes_the_open_holds_of_its_windows(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     for day in ("2026-10-31T12:00:00", "2026-11-20T12:00:00", "2026-11-21T12:00:00"):
         fake.now = at(day)
-        await fake.hold("search", [stage.claim()], [], state=SENT)
+        await fake.hold("search", [stage.hold_request()], [], state=SENT)
     fake.restart()
     assert await stage.rebuild({TEAM: 1}, {TEAM: 2})
     assert (await stage.used(), await stage.used(Measure.MONTH)) == (20 * CENT + 1, 40 * CENT + 2)
@@ -111,7 +111,7 @@ async def test_a_rebuild_takes_the_open_holds_of_its_windows(fake: FakeQuotaStor
 
 
 async def test_a_lease_is_over_when_its_time_is(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
-    claim = stage.claim()
+    claim = stage.hold_request()
     await fake.hold("search", [claim], [], state=SENT)
     fake.now += 60 * SECOND - 1
     assert await fake.sweep("search") == ()
@@ -123,7 +123,7 @@ async def test_a_lease_is_over_when_its_time_is(fake: FakeQuotaStore, stage: Quo
 
 
 async def test_what_ended_is_remembered_for_an_hour(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
-    claim = stage.claim()
+    claim = stage.hold_request()
     await fake.hold("search", [claim], [], state=SENT)
     await fake.post(claim.entry)
     fake.now += TOMBSTONE - 1
@@ -144,8 +144,8 @@ async def test_who_leads_leads_until_its_time_is_over(fake: FakeQuotaStore) -> N
 async def test_a_store_that_is_down_is_unavailable_in_every_verb(fake: FakeQuotaStore, stage: QuotaHarness) -> None:
     fake.down = True
     for call in (
-        fake.hold("search", [stage.claim()], [], state=SENT),
-        fake.post(stage.claim().entry),
+        fake.hold("search", [stage.hold_request()], [], state=SENT),
+        fake.post(stage.hold_request().entry),
         fake.limit_status("search", []),
         fake.register_teams([]),
         fake.acquire_leadership("one", 1),

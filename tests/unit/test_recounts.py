@@ -51,7 +51,7 @@ class Site:
 
     async def buy(self, money: HoldQuota) -> None:
         """Hold 20 cents, and leave the hold open."""
-        holding = money.hold("search", [self.stage.claim()], [DAY], SENT)
+        holding = money.hold("search", [self.stage.hold_request()], [DAY], SENT)
         self.open.append(holding)
         await holding.__aenter__()
 
@@ -75,7 +75,7 @@ async def test_calls_under_way_elsewhere_are_counted_after_a_wipe(site: Site) ->
 
 async def test_entries_that_are_not_written_elsewhere_are_counted_after_a_wipe(site: Site) -> None:
     for _ in range(2):
-        claim = site.stage.claim()
+        claim = site.stage.hold_request()
         async with site.one.hold("search", [claim], [DAY], SENT) as held:
             await held.post(claim.entry)
     site.ledger.forget()
@@ -86,7 +86,7 @@ async def test_entries_that_are_not_written_elsewhere_are_counted_after_a_wipe(s
 
 
 async def test_what_is_owed_elsewhere_is_counted_after_a_wipe(site: Site) -> None:
-    claims = [site.stage.claim() for _ in range(2)]
+    claims = [site.stage.hold_request() for _ in range(2)]
     async with site.one.hold("search", claims, [DAY], SENT) as held:
         site.ledger.down = True
         for claim in claims:
@@ -165,7 +165,7 @@ async def test_a_hold_whose_answer_is_on_its_way_is_waited_for() -> None:
     stage = QuotaHarness(FakeStore(ledger), "search", ledger)
     money = build_money(ledger, FakeLedger())
     ledger.late = True
-    block = money.hold("search", [stage.claim()], [DAY], SENT)
+    block = money.hold("search", [stage.hold_request()], [DAY], SENT)
     holding = asyncio.create_task(block.__aenter__())
     await ledger.asked.wait()
     ledger.forget()

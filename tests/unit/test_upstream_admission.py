@@ -32,7 +32,7 @@ async def test_it_is_the_port() -> None:
 async def test_a_healthy_backend_admits_from_memory() -> None:
     site = Site()
     replica = site.replica()
-    await replica.draw()
+    await replica.succeed()
     await replica.call(FailureKind.INVALID_REQUEST, DOWN, LIMITED, along=BETA)
     assert site.store.asked == []
     assert replica.changes() == []
@@ -56,8 +56,8 @@ async def test_a_failing_backend_opens_its_own_breaker_only() -> None:
     replica = site.replica()
     await replica.call(*[DOWN] * 5)
     assert await replica.refused() == (ASIDE, 5)
-    assert replica.admission.blocked_by(ALPHA) == await replica.take()
-    site.pass_by(2)
+    assert replica.admission.blocked_by(ALPHA) == await replica.acquire()
+    site.advance(2)
     assert await replica.refused() == (ASIDE, 3)
     assert replica.admission.blocked_by(BETA) is None
     assert replica.changes() == [("open", DOWN, 5)]
@@ -78,7 +78,7 @@ async def test_calls_that_began_before_do_not_count() -> None:
     slots = [await replica.slot() for _ in range(20)]
     for slot in slots:
         replica.record(slot, failure(DOWN))
-    assert replica.standing() == BackendStatus(
+    assert replica.status() == BackendStatus(
         backend="alpha", state=BreakerState.OPEN, since_seconds=0, open_seconds=5, reason=DOWN, openings=1
     )
 
@@ -87,12 +87,12 @@ async def test_one_probe_at_a_time_and_its_image_closes_the_breaker() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(*[DOWN] * 5)
-    site.pass_by(5)
+    site.advance(5)
     probe = await replica.slot()
     assert await replica.refused() == (ASIDE, 1)
     assert replica.admission.blocked_by(ALPHA)
     replica.record(probe, build_generation())
-    await replica.leave(probe)
+    await replica.release(probe)
     assert isinstance(await replica.slot(), Slot)
     assert replica.changes() == [("open", DOWN, 5), ("half_open", DOWN, 0), ("closed", None, 0)]
 
@@ -103,36 +103,36 @@ async def test_failed_probes_open_the_breaker_for_longer_each_time() -> None:
     await replica.call(*[DOWN] * 5)
     for seconds in (5, 5, 10, 20, 40):
         assert await replica.refused() == (ASIDE, seconds)
-        site.pass_by(seconds)
+        site.advance(seconds)
         await replica.call(DOWN)
         await replica.admission.sync(only_changed=True)
-    assert replica.standing().openings == 6
+    assert replica.status().openings == 6
 
 
 async def test_a_probe_whose_outcome_does_not_count_is_followed_by_the_next() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(AUTH)
-    site.pass_by(60)
+    site.advance(60)
     for _ in range(3):
         await replica.call(FailureKind.MODERATION_BLOCKED)
         assert await replica.refused() == (ASIDE, 1)  # the store has not heard yet that it is over
         await replica.admission.sync()
-        site.pass_by(1)
-    assert replica.standing().state is BreakerState.HALF_OPEN
+        site.advance(1)
+    assert replica.status().state is BreakerState.HALF_OPEN
 
 
 async def test_a_probe_that_is_not_released_ends_with_its_lease() -> None:
     site = Site()
     replica = site.replica()
     await replica.call(AUTH)
-    site.pass_by(60)
+    site.advance(60)
     await replica.slot()
     for _ in range(33):
         await replica.admission.sync()
         assert await replica.refused() == (ASIDE, 1)
-        site.pass_by(10)
-    site.pass_by(15)
+        site.advance(10)
+    site.advance(15)
     await replica.slot()
 
 
@@ -142,13 +142,13 @@ async def test_a_probe_of_a_dead_replica_ends_soon() -> None:
     await one.call(AUTH)
     for replica in (one, other):
         await replica.admission.sync()
-    site.pass_by(60)
+    site.advance(60)
     await one.slot()
     assert await other.refused() == (ASIDE, 1)
     asked = len(site.store.asked)
     assert await other.refused() == (ASIDE, 1)
     assert len(site.store.asked) == asked
-    site.pass_by(15)
+    site.advance(15)
     assert isinstance(await other.slot(), Slot)
 
 
@@ -158,7 +158,7 @@ async def test_a_newer_shared_state_is_merged_before_a_probe() -> None:
     await one.call(AUTH)
     for replica in (one, other):
         await replica.admission.sync()
-    site.pass_by(60)
+    site.advance(60)
     await one.call(AUTH)
     await one.admission.sync(only_changed=True)
     assert await other.refused() == (ASIDE, 1)
@@ -177,8 +177,8 @@ async def test_replicas_share_a_change_once() -> None:
     for _ in range(3):
         await other.admission.sync()
     assert one.changes() == other.changes() == [("open", AUTH, 60)]
-    site.pass_by(60)
-    await one.draw()
+    site.advance(60)
+    await one.succeed()
     for replica in (one, other):
         await replica.admission.sync()
     assert one.changes() == other.changes() == [("open", AUTH, 60), ("half_open", AUTH, 0), ("closed", None, 0)]
@@ -191,7 +191,7 @@ async def test_of_concurrent_openings_the_longer_one_is_shared() -> None:
     await other.call(AUTH)
     for replica in (one, other, one):
         await replica.admission.sync()
-    assert one.standing() == other.standing()
+    assert one.status() == other.status()
     assert one.changes() == [("open", DOWN, 5), ("open", AUTH, 60)]
     assert other.changes() == [("open", AUTH, 60)]
 
@@ -202,13 +202,13 @@ async def test_an_opening_that_other_replicas_closed_again_changes_nothing() -> 
     slot = await other.slot()
     await one.call(AUTH)
     await one.admission.sync()
-    site.pass_by(60)
-    await one.draw()
+    site.advance(60)
+    await one.succeed()
     for replica in (one, other):
         await replica.admission.sync()
     for _ in range(5):
         other.record(slot, failure(DOWN))
-    assert other.standing().state is BreakerState.OPEN
+    assert other.status().state is BreakerState.OPEN
 
 
 async def test_an_opening_on_an_old_version_gives_way_to_a_newer_change() -> None:
@@ -216,12 +216,12 @@ async def test_an_opening_on_an_old_version_gives_way_to_a_newer_change() -> Non
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
     await one.admission.sync()
-    site.pass_by(60)
-    await one.draw()
+    site.advance(60)
+    await one.succeed()
     await one.admission.sync()
     await other.call(AUTH)
     await other.admission.sync()
-    assert other.standing().state is BreakerState.CLOSED
+    assert other.status().state is BreakerState.CLOSED
 
 
 async def test_without_the_store_each_replica_goes_on_by_itself_and_shares_later() -> None:
@@ -233,15 +233,15 @@ async def test_without_the_store_each_replica_goes_on_by_itself_and_shares_later
     await one.call(AUTH)
     await one.admission.sync()
     assert await one.refused() == (AUTH, 60)
-    site.pass_by(60)
+    site.advance(60)
     await one.call(AUTH)
     await one.admission.sync()
     site.store.down = False
-    site.pass_by(59)
+    site.advance(59)
     for replica in (one, other):
         await replica.admission.sync()
     assert await other.refused() == (AUTH, 1)
-    assert one.standing().open_seconds == 1
+    assert one.status().open_seconds == 1
 
 
 async def test_an_emptied_store_gets_the_opening_again() -> None:
@@ -282,14 +282,14 @@ async def test_a_change_during_an_update_is_in_the_next_update() -> None:
     site = Site(store=store)
     one, other = site.replica("a"), site.replica("b")
     await one.call(AUTH)
-    site.pass_by(60)
+    site.advance(60)
     store.meanwhile, store.replica = [await one.slot()], one
     await one.admission.sync()
     await other.admission.sync()
-    assert (one.standing().state, other.standing().state) == (BreakerState.CLOSED, BreakerState.HALF_OPEN)
+    assert (one.status().state, other.status().state) == (BreakerState.CLOSED, BreakerState.HALF_OPEN)
     for replica in (one, other):
         await replica.admission.sync()
-    assert (one.standing().state, other.standing().state) == (BreakerState.CLOSED, BreakerState.CLOSED)
+    assert (one.status().state, other.status().state) == (BreakerState.CLOSED, BreakerState.CLOSED)
 
 
 async def test_a_local_change_during_a_sync_gives_way_to_the_shared_one() -> None:
@@ -299,17 +299,17 @@ async def test_a_local_change_during_a_sync_gives_way_to_the_shared_one() -> Non
     await one.call(AUTH)
     for replica in (one, other):
         await replica.admission.sync()
-    site.pass_by(60)
+    site.advance(60)
     probe = await other.slot()
-    site.pass_by(15)
+    site.advance(15)
     await one.call(AUTH)
     await one.admission.sync()
     store.meanwhile, store.replica = [probe], other
     await other.admission.sync()
-    assert other.standing().state is BreakerState.CLOSED
+    assert other.status().state is BreakerState.CLOSED
     await other.admission.sync()
-    assert other.standing() == one.standing()
-    assert other.standing().state is BreakerState.OPEN
+    assert other.status() == one.status()
+    assert other.status().state is BreakerState.OPEN
 
 
 async def test_a_probe_after_another_replicas_change_is_refused() -> None:
@@ -317,7 +317,7 @@ async def test_a_probe_after_another_replicas_change_is_refused() -> None:
     site = Site(store=store)
     replica = site.replica()
     await replica.call(AUTH)
-    site.pass_by(60)
+    site.advance(60)
     store.replica = replica
     assert await replica.refused() == (ASIDE, 1)
     assert await replica.refused() == (AUTH, 60)
@@ -336,12 +336,12 @@ async def test_a_used_up_rate_limit_blocks_the_account_on_all_replicas(
     await one.admission.sync(only_changed=True)
     await other.admission.sync()
     assert await one.refused() == await other.refused() == (LIMITED, seconds)
-    assert isinstance(await one.take(replace(ALPHA, model="sketcher")), Slot)
-    assert isinstance(await one.take(BETA), Slot)
-    site.pass_by(seconds)
-    assert isinstance(await one.take(), Slot)
+    assert isinstance(await one.acquire(replace(ALPHA, model="sketcher")), Slot)
+    assert isinstance(await one.acquire(BETA), Slot)
+    site.advance(seconds)
+    assert isinstance(await one.acquire(), Slot)
     await one.admission.sync()
-    assert one.standing().blocked == {}
+    assert one.status().blocked == {}
 
 
 async def test_a_block_is_never_shortened() -> None:
@@ -350,7 +350,7 @@ async def test_a_block_is_never_shortened() -> None:
     for retry_after in (20, 5, 0):
         replica.record(Slot(name="t", route=ALPHA, calls=1), replace(failure(LIMITED), retry_after=retry_after))
     assert await replica.refused() == (LIMITED, 20)
-    assert replica.standing().blocked == {"painter": 20}
+    assert replica.status().blocked == {"painter": 20}
 
 
 async def test_rate_limits_of_vendors_block_calls_and_are_observed() -> None:
@@ -378,7 +378,7 @@ async def test_a_rate_limit_during_an_update_is_in_the_next_update() -> None:
         site.store.down = True
         await one.admission.sync()
         site.store.down = False
-        site.pass_by(5)
+        site.advance(5)
     await one.admission.sync()
     await other.admission.sync()
     assert await other.refused() == (LIMITED, 4)
@@ -387,14 +387,14 @@ async def test_a_rate_limit_during_an_update_is_in_the_next_update() -> None:
 async def test_calls_beyond_the_concurrency_cap_are_refused_until_a_release() -> None:
     site = Site(Caps(concurrent=3))
     one, other = site.replica("a"), site.replica("b")
-    slot = await one.take(calls=2)
+    slot = await one.acquire(calls=2)
     assert isinstance(slot, Slot)
-    assert isinstance(await other.take(calls=1), Slot)
+    assert isinstance(await other.acquire(calls=1), Slot)
     assert await other.refused() == (BUSY, 1)
-    await one.leave(slot)
+    await one.release(slot)
     await one.admission.close()
-    assert isinstance(await other.take(calls=2), Slot)
-    never = await other.take(calls=4)
+    assert isinstance(await other.acquire(calls=2), Slot)
+    never = await other.acquire(calls=4)
     assert isinstance(never, Failure)
     assert (never.kind, never.retry_after) == (BUSY, None)
 
@@ -402,14 +402,14 @@ async def test_calls_beyond_the_concurrency_cap_are_refused_until_a_release() ->
 async def test_a_refusal_by_a_rate_cap_says_when_there_is_room() -> None:
     site = Site(Caps(requests_per_minute=6, images_per_minute=20))
     replica = site.replica()
-    slot = await replica.take(calls=3, images=20)
+    slot = await replica.acquire(calls=3, images=20)
     assert isinstance(slot, Slot)
     assert await replica.refused() == (LIMITED, 60)
-    site.pass_by(60)
-    await replica.leave(slot)
+    site.advance(60)
+    await replica.release(slot)
     await replica.admission.close()
-    assert isinstance(await replica.take(), Slot)
-    assert isinstance(await replica.take(calls=7), Failure)
+    assert isinstance(await replica.acquire(), Slot)
+    assert isinstance(await replica.acquire(calls=7), Failure)
     assert "release_slots" not in site.store.asked
 
 
@@ -418,8 +418,8 @@ async def test_without_the_store_an_account_with_caps_is_unavailable() -> None:
     replica = site.replica()
     site.store.down = True
     with pytest.raises(StateUnavailable):
-        await replica.take()
-    assert isinstance(await replica.take(BETA), Slot)
+        await replica.acquire()
+    assert isinstance(await replica.acquire(BETA), Slot)
 
 
 async def test_slots_released_without_the_store_are_released_there_later() -> None:
@@ -428,12 +428,12 @@ async def test_slots_released_without_the_store_are_released_there_later() -> No
     slots = [await replica.slot() for _ in range(2)]
     site.store.down = True
     for slot in slots:
-        await replica.leave(slot)
+        await replica.release(slot)
         await replica.admission.sync()
     site.store.down = False
     assert await replica.refused() == (BUSY, 1)
     await replica.admission.sync()
-    assert isinstance(await replica.take(calls=2), Slot)
+    assert isinstance(await replica.acquire(calls=2), Slot)
 
 
 async def test_a_probe_that_finds_no_room_ends() -> None:
@@ -442,11 +442,11 @@ async def test_a_probe_that_finds_no_room_ends() -> None:
     under_way = await replica.slot()
     for _ in range(5):
         replica.record(under_way, failure(DOWN))
-    site.pass_by(5)
+    site.advance(5)
     assert await replica.refused() == (BUSY, 1)
-    await replica.leave(under_way)
+    await replica.release(under_way)
     await replica.admission.sync()
-    assert isinstance(await replica.take(), Slot)
+    assert isinstance(await replica.acquire(), Slot)
 
 
 class StuckStore(AwaitedSharedHealth):
@@ -462,7 +462,7 @@ async def test_a_cancelled_acquisition_leaves_no_slot() -> None:
     store = StuckStore("acquire_slots")
     site = Site(Caps(concurrent=1), store)
     replica = site.replica()
-    asking = asyncio.create_task(replica.take())
+    asking = asyncio.create_task(replica.acquire())
     await store.reached()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -477,7 +477,7 @@ async def test_all_backends_are_listed_for_operators() -> None:
     replica = site.replica()
     await replica.call(USED_UP, along=BETA)
     replica.record(await replica.slot(), replace(failure(LIMITED), retry_after=9))
-    site.pass_by(4)
+    site.advance(4)
     assert replica.admission.status() == (
         BackendStatus(backend="alpha", state=BreakerState.CLOSED, since_seconds=4, blocked={"painter": 5}),
         BackendStatus(
@@ -543,8 +543,8 @@ async def test_an_answered_probe_allows_a_call_and_does_not_close_the_breaker() 
         await ask.probe_unhealthy()
         assert await replica.refused() == (ASIDE, 5)
     await ask.probe_unhealthy()
-    assert replica.standing().state is BreakerState.HALF_OPEN
-    assert isinstance(await replica.take(), Slot)
+    assert replica.status().state is BreakerState.HALF_OPEN
+    assert isinstance(await replica.acquire(), Slot)
 
 
 async def test_a_refused_account_stays_blocked_with_that_reason() -> None:
@@ -555,7 +555,7 @@ async def test_a_refused_account_stays_blocked_with_that_reason() -> None:
     for _ in range(3):
         await ask.probe_unhealthy()
         assert await replica.refused() == (AUTH, 60)
-        site.pass_by(30)
+        site.advance(30)
     assert replica.changes() == [("open", DOWN, 5), ("open", AUTH, 60)]
 
 
@@ -583,19 +583,19 @@ async def test_another_key_unblocks_the_account_on_the_replica_that_has_it() -> 
     late = Slot(name="late", route=ALPHA, calls=1, epoch=1)
 
     one.admission.credentials_changed("alpha")
-    assert one.standing().state is BreakerState.HALF_OPEN
+    assert one.status().state is BreakerState.HALF_OPEN
     await one.admission.sync()
-    assert other.standing().state is BreakerState.OPEN
+    assert other.status().state is BreakerState.OPEN
     one.record(late, failure(AUTH))
-    await one.draw()
+    await one.succeed()
     await one.admission.sync()
     await other.admission.sync()
-    assert (one.standing().state, other.standing().state) == (BreakerState.CLOSED, BreakerState.CLOSED)
+    assert (one.status().state, other.status().state) == (BreakerState.CLOSED, BreakerState.CLOSED)
 
 
 async def test_failures_in_a_row_are_counted_for_each_backend() -> None:
     replica = Site().replica()
     await replica.call(DOWN, DOWN)
     assert [replica.admission.consecutive_failures(along) for along in (ALPHA, BETA, SANDBOX)] == [2, 0, 0]
-    await replica.draw()
+    await replica.succeed()
     assert replica.admission.consecutive_failures(ALPHA) == 0

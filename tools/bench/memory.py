@@ -47,8 +47,8 @@ async def money(url: str, count: int) -> dict[str, float]:
     """Measure open holds, then entries in the outbox, then ended and written ones."""
     async with open_quota_harness("real", url) as stage:
         await stage.rebuild()
-        await _end(stage, [stage.claim()])  # loads the scripts first
-        claims = [stage.claim() for _ in range(count)]
+        await _end(stage, [stage.hold_request()])  # loads the scripts first
+        claims = [stage.hold_request() for _ in range(count)]
         empty = await used(url)
         held = await _hold(stage, claims)
         opened = await used(url)

@@ -101,7 +101,7 @@ async def _renewal(url: str, count: int) -> Renewal:
             intervals=Intervals(sweep_seconds=3600),
         )
         for _ in range(count):
-            claim = stage.claim()
+            claim = stage.hold_request()
             admission = await stage.ledger.hold(stage.team, [claim], [], state=HoldState.SENT)
             keep.track([claim], admission.held_at)
         await keep.extend_leases()  # loads the script first

@@ -39,7 +39,7 @@ async def _generate(url: str) -> None:
     async with open_quota_harness("real", url) as stage:
         await stage.ledger.register_teams([stage.team])
         await stage.rebuild()
-        claim = stage.claim()
+        claim = stage.hold_request()
         admission = await stage.ledger.hold(stage.team, [claim], LIMITS, state=HoldState.SENT)
         posted = await stage.ledger.post(dataclasses.replace(claim.entry, held_at=admission.held_at))
         assert posted.outbox_id, "it was posted before"
