@@ -51,8 +51,6 @@ def build_dependencies(
         config=config_reload,
         read_images=images.images,
         files=ManageFiles(images=images.images, listing=images.listing, codec=images.codec, new_id=new_id),
-        quotas=money.quotas,
-        ledger=money.ledger,
         key_store=money.key_store,
         issue_keys=IssueKeys(
             store=money.key_store,

@@ -51,17 +51,17 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, limits: ConnectionLimits, **uvicorn_args: Any) -> None:  # noqa: ANN401 (what uvicorn gives to its own)
         super().__init__(**uvicorn_args)
-        self._bounds = limits
+        self._limits = limits
         self._overhead = 0
-        self._chunk = 0
+        self._chunk_bytes = 0
         self._begun = False
         self._in_head = False
         self._completed = False
         self._fault: RequestError | None = None
-        self._over = False
-        self._upgrade = False
-        self._head = Timer(self.loop)
-        self._stall = Timer(self.loop)
+        self._ended = False
+        self._offers_upgrade = False
+        self._head_timer = Timer(self.loop)
+        self._stall_timer = Timer(self.loop)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start the time limit of the first head."""
@@ -71,7 +71,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse received bytes, unless an earlier request was refused."""
         self._unset_keepalive_if_required()
-        if self._over:
+        if self._ended:
             return
         self._overhead += len(data)
         self._completed = False
@@ -80,7 +80,7 @@ class LimitedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._reject(self._fault or MalformedRequest(f"The request cannot be read: {error}."))
             return
-        if self._overhead > self._bounds.max_head_bytes:
+        if self._overhead > self._limits.max_head_bytes:
             self._reject(self._too_large())
             return
         if self._overhead < 0 or (self._completed and not self._begun):  # the next request starts to count at 0
@@ -93,12 +93,12 @@ class LimitedProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as stopped:
-                if not self._upgrade:  # CONNECT, whose bytes would be for another server
-                    self.cycle.keep_alive, self._over = False, True
+                if not self._offers_upgrade:  # CONNECT, whose bytes would be for another server
+                    self.cycle.keep_alive, self._ended = False, True
                     return
                 version = self.parser.get_http_version()
                 head = head_without_upgrade(self.parser.get_method(), self.url, version, self.headers)
-                self.parser, self._upgrade = httptools.HttpRequestParser(self), False
+                self.parser, self._offers_upgrade = httptools.HttpRequestParser(self), False
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
                 data = head + data[stopped.args[0] :]
             else:
@@ -117,15 +117,15 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Check a whole head. Raises `RequestError`, which stops the parser."""
         # The parser stops behind an offer to upgrade; `_read` feeds it this head again, without the offer.
-        self._upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
-        if self._upgrade:
+        self._offers_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._offers_upgrade:
             return
 
         # A parsed head is no overhead: it has the limit for itself.
         read = sum(len(name) + len(value) for name, value in self.headers)
         self._overhead -= len(self.parser.get_method()) + len(self.url) + START_LINE_OVERHEAD
         self._overhead -= read + FIELD_OVERHEAD * len(self.headers)
-        if len(self.url) + read > self._bounds.max_head_bytes:
+        if len(self.url) + read > self._limits.max_head_bytes:
             self._stop_parser(self._too_large())
         # The application gets a path and one host, whichever form the target has.
         fault = head_fault(self.parser.get_http_version(), self.headers)
@@ -143,20 +143,20 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Handle a chunk of a body."""
         self._overhead -= len(body)
-        self._chunk += len(body)
+        self._chunk_bytes += len(body)
         super().on_body(body)
 
     def on_chunk_header(self) -> None:
         """Start to count a chunk."""
-        self._chunk = 0
+        self._chunk_bytes = 0
 
     def on_chunk_complete(self) -> None:
         """End a chunk. Its length line and its line ends are not overhead."""
-        self._overhead -= len(f"{self._chunk:x}") + 2 * LINE_END
+        self._overhead -= len(f"{self._chunk_bytes:x}") + 2 * LINE_END
 
     def on_message_complete(self) -> None:
         """Handle a whole request."""
-        if self._upgrade:
+        if self._offers_upgrade:
             return
         self._begun, self._completed = False, True
         super().on_message_complete()
@@ -169,16 +169,16 @@ class LimitedProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """Stop the stall timer, because the client has read."""
         super().resume_writing()
-        self._stall.stop()
+        self._stall_timer.stop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop both timers."""
-        self._head.stop()
-        self._stall.stop()
+        self._head_timer.stop()
+        self._stall_timer.stop()
         super().connection_lost(exc)
 
     def _too_large(self) -> HeadTooLarge:
-        max_bytes = self._bounds.max_head_bytes
+        max_bytes = self._limits.max_head_bytes
         return HeadTooLarge(f"A request has at most {max_bytes} bytes that are not its body.")
 
     def _stop_parser(self, fault: RequestError) -> Never:
@@ -188,7 +188,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _reject(self, error: RequestError) -> None:
         """Let the application answer with an error, and stop reading."""
-        self._over = True
+        self._ended = True
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and not cycle.response_complete and not self._in_head:  # the body of a running request
             cycle.scope[FAULT_KEY] = error  # type: ignore[literal-required]  # our own entry in the ASGI scope
@@ -232,12 +232,12 @@ class LimitedProtocol(HttpToolsProtocol):
         """Start the time limit of a head, unless a request is being answered."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle and not cycle.response_complete:
-            self._head.stop()
-        elif not self._head.is_running:
-            self._head.start(self._bounds.head_seconds, self.transport.abort)
+            self._head_timer.stop()
+        elif not self._head_timer.is_running:
+            self._head_timer.start(self._limits.head_seconds, self.transport.abort)
 
     def _start_stall_timer(self, waiting: int) -> None:
-        self._stall.start(self._bounds.stall_seconds, partial(self._on_stall, waiting))
+        self._stall_timer.start(self._limits.stall_seconds, partial(self._on_stall, waiting))
 
     def _on_stall(self, bytes_before: int) -> None:
         """Disconnect a client that has read nothing of the `bytes_before` that waited for it."""

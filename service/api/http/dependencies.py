@@ -28,8 +28,6 @@ from service.usecases.money.export_usage import ExportUsage
 from service.usecases.money.read_limits import ReadLimits
 from service.usecases.money.report_usage import ReportUsage
 from service.usecases.ports.key_store import KeyStore
-from service.usecases.ports.ledger import Ledger
-from service.usecases.ports.quota_store import QuotaStore
 from service.usecases.ports.uploads import Uploads
 from service.usecases.upstream.upstream_admission import UpstreamAdmission
 
@@ -83,8 +81,6 @@ class Dependencies:
     config: ConfigReload
     read_images: ReadImages
     files: ManageFiles
-    quotas: QuotaStore
-    ledger: Ledger
     key_store: KeyStore
     issue_keys: IssueKeys
     report_usage: ReportUsage
