@@ -156,14 +156,16 @@ class HoldRequest:
         return self.quotes.get(scope, self.quote)
 
 
-def claimed(limit: Limit, claims: Sequence[HoldRequest]) -> int | None:
+def requested_amount(limit: Limit, hold_requests: Sequence[HoldRequest]) -> int | None:
     """Return how much of a limit the holds of one request take; None if none is in its scope."""
-    inside = [claim for claim in claims if limit.scope in claim.scopes]
+    inside = [hold_request for hold_request in hold_requests if limit.scope in hold_request.scopes]
     if not inside:
         return None
     if limit.measure is Measure.REQUESTS:
         return 1
-    return sum(claim.quote_in(limit.scope) if limit.measure in MONEY else claim.images for claim in inside)
+    if limit.measure in MONEY:
+        return sum(hold_request.quote_in(limit.scope) for hold_request in inside)
+    return sum(hold_request.images for hold_request in inside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

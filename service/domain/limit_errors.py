@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from service.domain.errors import LimitExceeded
-from service.domain.ledger import HoldRequest, claimed
+from service.domain.ledger import HoldRequest, requested_amount
 from service.domain.quota_limits import KEY, MONEY, RATES, TEAM, LimitStatus, Measure
 
 SECOND = 1_000_000
@@ -34,7 +34,7 @@ def build_limit_error(team: str, limit_status: LimitStatus, requested: int, at: 
 
 
 def find_refusal(
-    team: str, statuses: Sequence[LimitStatus], claims: Sequence[HoldRequest], now: datetime
+    team: str, statuses: Sequence[LimitStatus], hold_requests: Sequence[HoldRequest], now: datetime
 ) -> LimitExceeded | None:
     """Build the error for a limit that has no room for holds; of several, the one that stays full longest.
 
@@ -42,7 +42,7 @@ def find_refusal(
     """
     full: list[tuple[float, LimitStatus, int]] = []
     for status in statuses:
-        requested = claimed(status.limit, claims)
+        requested = requested_amount(status.limit, hold_requests)
         if requested and requested > status.remaining:
             wait = _wait(status, requested)
             lasts = math.inf if requested > status.limit.maximum else wait or 0.0

@@ -13,8 +13,8 @@ from service.domain.ledger import (
     HoldAction,
     HoldRequest,
     HoldState,
-    claimed,
     posted_scopes,
+    requested_amount,
 )
 from service.domain.limit_errors import SECOND, build_limit_error, window_end
 from service.domain.quota_limits import MONEY, RATES, Limit, LimitStatus, Measure
@@ -126,12 +126,12 @@ class FakeQuotaStore:
             return self._admission(mine, mine.holds[names[0]].held_at, limits)
         if any(mine.state(name) for name in names):
             raise StateUnavailable("A hold of this request has ended already.")
-        refusals = [self._limit_error(team, mine, limit, claimed(limit, hold_requests)) for limit in limits]
+        refusals = [self._limit_error(team, mine, limit, requested_amount(limit, hold_requests)) for limit in limits]
         if existing := [hold_request for hold_request in refusals if hold_request]:
             raise max(existing, key=lambda each: each[0])[1]
         for limit in limits:
             if limit.measure in RATES:
-                self._minute(mine, limit).add(claimed(limit, hold_requests) or 0, self.now)
+                self._minute(mine, limit).add(requested_amount(limit, hold_requests) or 0, self.now)
         for claim in hold_requests:
             self._put(mine, claim, state, self.now)
         return self._admission(mine, self.now, limits)

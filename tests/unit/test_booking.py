@@ -1,4 +1,4 @@
-"""From orders to claims, and from outcomes to entries."""
+"""Hold requests of calls, and entries of their outcomes."""
 
 from dataclasses import replace
 

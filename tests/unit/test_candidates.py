@@ -1,4 +1,4 @@
-"""Who a team's request may go to, what the others are out for, and routes that have but one tier."""
+"""Routes that a team's request may take, reasons against the others, and routes with one tier."""
 
 from collections.abc import Collection
 from datetime import date

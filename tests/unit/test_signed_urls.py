@@ -1,4 +1,4 @@
-"""Links to kept pictures: only ours, only unaltered, only in time."""
+"""Signed URLs of stored images: of this gateway, unaltered, in time."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What to do next: every outcome in every situation, and that no story goes on for ever or pays twice."""
+"""The next step: every failure in every situation, without an endless loop or a second payment."""
 
 import itertools
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The words of a refusal, and when windows end."""
+"""The messages of limit errors, and the ends of windows."""
 
 from datetime import UTC, datetime
 

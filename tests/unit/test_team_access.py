@@ -1,4 +1,4 @@
-"""Who is asking, and what they may ask for."""
+"""Authentication, and the models and tiers that a team may use."""
 
 import hashlib
 from dataclasses import replace

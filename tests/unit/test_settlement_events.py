@@ -1,4 +1,4 @@
-"""Each end of a hold is told once, whatever the store did meanwhile: what is counted must be what is booked."""
+"""Each end of a hold emits one event, whatever the store does meanwhile: metrics equal the ledger."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What requests are counted under: words of the settings, never a caller's."""
+"""Metric labels of requests: words of the settings, never a caller's."""
 
 import pytest
 

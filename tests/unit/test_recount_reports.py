@@ -1,4 +1,4 @@
-"""After a wipe: every live replica reports before anybody is admitted."""
+"""After a loss of Redis every live replica reports before a request is admitted."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager

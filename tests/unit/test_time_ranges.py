@@ -1,4 +1,4 @@
-"""From when until when, and by what: everything that can be said, and everything that is refused by name."""
+"""Time ranges and groups of usage queries: every accepted form, and every refusal by name."""
 
 from datetime import UTC, datetime
 

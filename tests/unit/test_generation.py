@@ -1,4 +1,4 @@
-"""What backend calls come to."""
+"""Outcomes of backend calls."""
 
 from service.domain.generation import GeneratedImage, Generation, Usage
 

@@ -1,4 +1,4 @@
-"""Which gateways a request has passed, and when it is sent round and round."""
+"""The gateways that a request has passed, and loops."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Breakers and politeness: every sign, every change of state, and what nobody may bring about."""
+"""Circuit breakers and blocked accounts: every signal, every change of state, and changes that no call may cause."""
 
 import math
 from dataclasses import replace

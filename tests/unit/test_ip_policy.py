@@ -1,4 +1,4 @@
-"""Which addresses may be connected to, and which spellings of a host are taken at all."""
+"""Addresses that the gateway may connect to, and accepted spellings of a host."""
 
 from ipaddress import ip_address
 

@@ -1,4 +1,4 @@
-"""What an operator is warned of around the end of a model."""
+"""Warnings for operators about the end of a model."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""In which order candidates are asked: as listed, by lot, or by what this very request may cost."""
+"""The order of routes: as listed, at random, or by the maximum price."""
 
 from collections import Counter
 from collections.abc import Sequence

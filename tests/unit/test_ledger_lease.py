@@ -1,4 +1,4 @@
-"""Whose counters stand for a ledger: a start waits or refuses, and a replica that lost the lease stops admitting."""
+"""The lease on a ledger: a start waits or refuses, and a replica that lost the lease stops admitting."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is noted about a reply: each kind of emulation, and nothing where there was none."""
+"""Notes about emulations: each kind, and no note without an emulation."""
 
 from typing import Any
 

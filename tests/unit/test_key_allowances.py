@@ -1,4 +1,4 @@
-"""What a key may use of what its team may: how it is read, checked and shown."""
+"""Allowances of keys: parsing, checks and their description."""
 
 from decimal import Decimal
 

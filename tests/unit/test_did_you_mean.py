@@ -1,4 +1,4 @@
-"""Names that are close to one that is not known."""
+"""Names that are close to an unknown one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a caller says about sharing."""
+"""Cache directives of a caller's headers."""
 
 from dataclasses import replace
 

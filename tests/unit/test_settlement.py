@@ -1,4 +1,4 @@
-"""What goes on behind the requests is done in parts, however much of it there is."""
+"""The rounds behind the requests work in batches of bounded size."""
 
 from collections.abc import Sequence
 

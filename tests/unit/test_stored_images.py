@@ -1,4 +1,4 @@
-"""What kept pictures are called, whose they are, and when they go."""
+"""Ids and names of stored images, their owners and their expiry."""
 
 from datetime import UTC, datetime, timedelta
 

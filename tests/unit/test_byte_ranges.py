@@ -1,4 +1,4 @@
-"""Parts of pictures and copies of them, as HTTP asks for them."""
+"""Byte ranges and entity tags of HTTP requests."""
 
 import pytest
 from hypothesis import given

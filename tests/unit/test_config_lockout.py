@@ -1,4 +1,4 @@
-"""Which changed settings are refused while the gateway runs, although a start would take them."""
+"""Changed settings that are refused while the gateway runs, although a start would accept them."""
 
 from dataclasses import replace
 from datetime import timedelta

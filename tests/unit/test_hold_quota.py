@@ -1,4 +1,4 @@
-"""Money is set aside before a call and settled after it, whatever happens in between."""
+"""Holds on money: made before a call, settled after it, whatever happens in between."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
