@@ -40,7 +40,7 @@ from service.domain.errors import InvalidValue, StateUnavailable
 from service.settings.gateway import GatewaySettings, read_gateway
 from service.settings.models import read_catalog
 from service.usecases.admin.purge_cache import CountCachedResults, PurgeCache
-from service.usecases.ports.config import ConfigSnapshot
+from service.usecases.ports.config import ConfigSnapshot, FixedConfig
 from service.usecases.ports.result_store import ResultStats
 
 cache = typer.Typer(no_args_is_help=True, help="Count and forget the results that are kept.")
@@ -119,7 +119,7 @@ async def _open_count(config: Path | None, data_dir: Path) -> AsyncIterator[Coun
     live = ConfigSnapshot(catalog=catalog, teams=read_team_directory(folder, catalog, data_dir).teams, keys={})
     results = _results(settings, data_dir)
     try:
-        yield CountCachedResults(results=results, snapshot=lambda: live, shared=settings.cache.shared)
+        yield CountCachedResults(results=results, config=FixedConfig(live), shared=settings.cache.shared)
     finally:
         await results.close()
 

@@ -67,9 +67,7 @@ def build_dependencies(
         read_limits=ReadLimits(quotas=money.quotas, hold_quota=money.hold_quota),
         admission=parts.upstream.admission,
         purge_cache=PurgeCache(
-            cached=CountCachedResults(
-                results=money.results, snapshot=config_reload.snapshot, shared=settings.cache.shared
-            ),
+            cached=CountCachedResults(results=money.results, config=config_reload, shared=settings.cache.shared),
             key_store=money.key_store,
             now=now,
         ),

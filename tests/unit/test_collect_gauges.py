@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -15,7 +14,7 @@ from service.usecases.admin.collect_gauges import CollectGauges
 from service.usecases.background.loop_lag import LoopLagMonitor
 from service.usecases.background.round_robin import BATCH_SIZE
 from service.usecases.money.read_limits import ReadLimits
-from service.usecases.ports.config import ConfigSnapshot
+from service.usecases.ports.config import ConfigSnapshot, FixedConfig
 from service.usecases.ports.events import GaugesCollected, LoopLagged
 from tests.fakes.builders import NOW, build_money, catalog, model, route
 from tests.fakes.observer import Recorder
@@ -36,16 +35,6 @@ def live(*keys: Key, models: Catalog | None = None) -> ConfigSnapshot:
     return ConfigSnapshot(
         catalog=models or catalog(), teams={"ads": ADS, "free": Team(name="free")}, keys=known, version="v1"
     )
-
-
-@dataclass(frozen=True)
-class FixedConfig:
-    """A configuration that no reload replaces."""
-
-    current: ConfigSnapshot
-
-    def snapshot(self) -> ConfigSnapshot:
-        return self.current
 
 
 class Waits:

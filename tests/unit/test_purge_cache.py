@@ -8,7 +8,7 @@ import pytest
 from service.domain.catalog import Retired
 from service.domain.errors import InvalidValue, LedgerUnavailable, StateUnavailable
 from service.usecases.admin.purge_cache import CountCachedResults, PurgeCache
-from service.usecases.ports.config import ConfigSnapshot
+from service.usecases.ports.config import ConfigSnapshot, FixedConfig
 from service.usecases.ports.key_store import Actor
 from tests.fakes.builders import KEY, NOW, TODAY, catalog, model
 from tests.fakes.key_store import FakeKeyStore
@@ -32,7 +32,7 @@ class Desk:
 
     def __init__(self, *, shared: bool = False) -> None:
         self.results, self.store = FakeResultStore(), FakeKeyStore()
-        self.count = CountCachedResults(results=self.results, snapshot=lambda: LIVE, shared=shared)
+        self.count = CountCachedResults(results=self.results, config=FixedConfig(LIVE), shared=shared)
         self.purge = PurgeCache(cached=self.count, key_store=self.store, now=lambda: NOW)
 
     async def fill(self) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from service.domain.catalog import Catalog
 from service.domain.did_you_mean import did_you_mean
 from service.domain.errors import InvalidValue, StateUnavailable
-from service.usecases.ports.config import ConfigSnapshot
+from service.usecases.ports.config import ConfigSource
 from service.usecases.ports.key_store import Actor, AuditRecord, KeyStore
 from service.usecases.ports.result_store import ResultStats, ResultStore
 
@@ -27,12 +27,12 @@ class CountCachedResults:
     """The count of cached results.
 
     Attributes:
-        snapshot: Returns teams and models in force.
+        config: Teams and models in force.
         shared: Whether all teams share the cache, so that a result belongs to no team.
     """
 
     results: ResultStore
-    snapshot: Callable[[], ConfigSnapshot]
+    config: ConfigSource
     shared: bool
 
     async def count(self, team: str | None, model: str | None) -> ResultStats:
@@ -41,7 +41,7 @@ class CountCachedResults:
 
     async def resolve_model(self, team: str | None, model: str | None) -> str | None:
         """Return the id of a model or alias. Raises `InvalidValue` for an unknown team or model."""
-        snapshot = self.snapshot()
+        snapshot = self.config.snapshot()
         if team is not None and self.shared:
             raise InvalidValue(SHARED_MESSAGE, param="team")
         if not (team in {None, *snapshot.teams} or await self._has_results(team, None)):

@@ -44,6 +44,16 @@ class ConfigSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FixedConfig:
+    """A configuration that is never reloaded, as commands have it."""
+
+    current: ConfigSnapshot
+
+    def snapshot(self) -> ConfigSnapshot:
+        return self.current
+
+
 class ConfigFiles(Protocol):
     """The settings files that may change while the gateway runs."""
 

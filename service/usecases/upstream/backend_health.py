@@ -10,8 +10,10 @@ The breaker changes in four ways:
     credentials_changed   the account has another key
     merge                 another replica changed the account's opening
 
-Only a change of the account's opening by the first two is shared. A failure of the network stays in this replica. A
-new key is not shared, because each replica calls with the key that it has read itself.
+An open breaker becomes half-open by time alone.
+
+Only an opening or closing of the account's breaker by the first two is shared. A failure of the network stays in this
+replica. A new key is not shared, because each replica calls with the key that it has read itself.
 
 Fails with: nothing.
 """
