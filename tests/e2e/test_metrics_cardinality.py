@@ -60,14 +60,14 @@ def asgi(metrics: MetricsObserver, config: Path, tmp_path_factory: pytest.TempPa
     files = ReloadableFiles(folder=config, today=today, backends=settings.all_backends, dev_key=dev_key(SECRET))
     ledger = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'ledger.db'}"
     stores = StoreAddresses(redis_url=NOWHERE, cache_url=NOWHERE, database_url=ledger, data=None)
-    tell = Exposition(metrics, process_registry())
+    renderer = Exposition(metrics, process_registry())
     plans = AppConfig(
         settings=settings,
         files=files,
         initial_files=files.read_first(),
         stores=stores,
         observer=metrics,
-        metrics_renderer=tell,
+        metrics_renderer=renderer,
     )
     return assemble(plans).asgi
 
