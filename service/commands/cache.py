@@ -1,9 +1,11 @@
-"""`image-gateway cache`: how much is kept for whoever asks the same again, and forgetting it.
+"""`image-gateway cache`: number of cached results, and their deletion.
 
-Rule: it talks to the store that the gateway uses: `CACHE_REDIS_URL`, else `REDIS_URL`, else the server that a running
-gateway has in the data folder. That one keeps nothing longer than its gateway runs, so without a gateway there is no
-cache, which is said and not counted as none. Counting needs the store only; forgetting is written down in the ledger.
-All results are forgotten only for `--all`, and after a question; where no person can answer, `--yes` has to be there.
+Rule: the store is that of the gateway: `CACHE_REDIS_URL`, `REDIS_URL`, or the server of a running gateway in the data
+folder. An embedded cache ends with its gateway, so a missing gateway is an error, not an empty cache. Counting needs
+the store alone; a deletion is audited in the ledger. `--all` deletes all results after a confirmation; without a
+terminal it needs `--yes`.
+
+Fails with: one line on standard error and exit code 2.
 """
 
 import os
@@ -43,12 +45,12 @@ from service.usecases.admin.purge_cache import CountCachedResults, PurgeCache
 from service.usecases.ports.config import ConfigSnapshot, FixedConfig
 from service.usecases.ports.result_store import ResultStats
 
-cache = typer.Typer(no_args_is_help=True, help="Count and forget the results that are kept.")
+cache = typer.Typer(no_args_is_help=True, help="Count and delete cached results.")
 
 DATA = Path("data")
 ALL = "all"
 COLUMNS = ("team", "model", "results", "bytes")
-ModelOption = Annotated[str | None, typer.Option("--model", help="One model, by name or alias; without it, all.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Only this model, by name or alias; all by default.")]
 
 
 @cache.command("stats")
@@ -59,7 +61,7 @@ def stats(
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
-    """Say how many results are kept, and how many bytes they take."""
+    """Print the number of cached results, and their bytes."""
 
     async def run() -> None:
         async with _open_count(config, data_dir) as count:
@@ -74,27 +76,27 @@ def stats(
 def purge(  # noqa: PLR0913, PLR0917 (a command's options)
     team: TeamOption = None,
     model: ModelOption = None,
-    all_results: Annotated[bool, typer.Option("--all", help="The results of every team and model.")] = False,  # noqa: FBT002
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --all.")] = False,  # noqa: FBT002
+    all_results: Annotated[bool, typer.Option("--all", help="Results of all teams and models.")] = False,  # noqa: FBT002
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation of --all.")] = False,  # noqa: FBT002
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
-    """Forget results of a team, of a model, of both or, with --all, of everybody: the same is bought again."""
+    """Delete results of a team, of a model, of both, or all; identical requests are generated again."""
 
     async def run() -> None:
         _check_scope_named(team, model, everything=all_results)
         async with _open_count(config, data_dir) as count, open_ledger(data_dir) as database:
             if all_results and not yes:
                 _confirm(await count.count(None, None))
-            forget = PurgeCache(cached=count, key_store=SqlKeyStore(database), now=now)
-            gone = await forget.purge(terminal_actor(), team, model)
-            stdout.print(f"forgot {gone:,} result{'' if gone == 1 else 's'}")
+            purge_cache = PurgeCache(cached=count, key_store=SqlKeyStore(database), now=now)
+            deleted = await purge_cache.purge(terminal_actor(), team, model)
+            stdout.print(f"forgot {deleted:,} result{'' if deleted == 1 else 's'}")
 
     run_command(run())
 
 
 def _check_scope_named(team: str | None, model: str | None, *, everything: bool) -> None:
-    """Raise unless what is to be forgotten is named: a team, a model, both, or all."""
+    """Raise unless the options name a team, a model, both, or all."""
     if everything and (team or model):
         raise InvalidValue("goes without --team and --model.", param="--all")
     if not (everything or team or model):
@@ -102,7 +104,7 @@ def _check_scope_named(team: str | None, model: str | None, *, everything: bool)
 
 
 def _confirm(stats: ResultStats) -> None:
-    """Ask whether all results are to go. Raises `InvalidValue` where no person can answer."""
+    """Ask for a confirmation. Raises `InvalidValue` for a refusal, or without a terminal."""
     if not sys.stdin.isatty():
         raise InvalidValue("is needed with --all where there is no terminal to ask at.", param="--yes")
     question = f"Forget all {stats.results:,} results ({stats.size_bytes:,} bytes), of every team?"
@@ -112,14 +114,17 @@ def _confirm(stats: ResultStats) -> None:
 
 @asynccontextmanager
 async def _open_count(config: Path | None, data_dir: Path) -> AsyncIterator[CountCachedResults]:
-    """The use case on the gateway's store."""
     folder = config_folder(config)
     settings = read_gateway(folder / "gateway.yaml", os.environ)
     catalog = read_catalog(folder / "models.yaml", now().date())
-    live = ConfigSnapshot(catalog=catalog, teams=read_team_directory(folder, catalog, data_dir).teams, keys={})
+    config_snapshot = ConfigSnapshot(
+        catalog=catalog, teams=read_team_directory(folder, catalog, data_dir).teams, keys={}
+    )
     results = _results(settings, data_dir)
     try:
-        yield CountCachedResults(results=results, config=FixedConfig(live), shared=settings.cache.shared)
+        yield CountCachedResults(
+            results=results, config=FixedConfig(config_snapshot), shared=settings.cache.shared
+        )
     finally:
         await results.close()
 
@@ -136,7 +141,7 @@ def _results(settings: GatewaySettings, data_dir: Path) -> RedisResultStore:
 
 
 def _table(team: str | None, model: str | None, stats: ResultStats) -> Table:
-    """One line: each count looks through the whole store, so that one for every team would do it as often."""
+    # One line, because each count scans the whole store, and counts for all teams would scan it again and again.
     line = (team or ALL, model or ALL, f"{stats.results:,}", f"{stats.size_bytes:,}")
     table = Table(box=None, pad_edge=False)
     for name, cell in zip(COLUMNS, line, strict=True):

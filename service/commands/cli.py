@@ -1,8 +1,9 @@
-"""Every command of `image-gateway`, and the one that runs the gateway.
+"""Command line: all commands of `image-gateway`, and `serve`, which runs the gateway.
 
-Rule: a command reads settings, calls one thing and prints. What is wrong with the settings is told at once, a line for
-each, on standard error with exit code 2, never as a traceback. A gateway that cannot go on ends with one line and exit
-code 1.
+Rule: a command reads settings, calls one use case and prints.
+
+Fails with: a line for each mistake of the settings on standard error and exit code 2, never a traceback. A gateway that
+cannot continue ends with one line and exit code 1.
 """
 
 import asyncio
@@ -82,8 +83,8 @@ from service.usecases.ports.observer import Observer, ObserverGroup
 DATA = Path("data")
 HostOption = Annotated[str, typer.Option("--host", envvar="HOST", help="Address to listen on.")]
 PortOption = Annotated[int, typer.Option("--port", envvar="PORT", help="Port; 0 takes a free one.")]
-DataOption = Annotated[Path, typer.Option("--data-dir", envvar="DATA_DIR", help="Folder of the embedded state.")]
-DevOption = Annotated[bool, typer.Option("--dev", help="Sandbox on, one key, loopback only; needs nothing.")]
+DataOption = Annotated[Path, typer.Option("--data-dir", envvar="DATA_DIR", help="Folder of the embedded stores.")]
+DevOption = Annotated[bool, typer.Option("--dev", help="Sandbox on, one key, loopback only; needs no settings.")]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -104,7 +105,7 @@ app.command()(schema)
 
 
 def run_cli() -> None:
-    """Do what the arguments of this process say."""
+    """Run the command of this process's arguments."""
     try:
         app()
     except SettingsError as wrong:
@@ -116,14 +117,14 @@ def run_cli() -> None:
 
 
 def exit_with(reasons: Iterable[str], code: int) -> NoReturn:
-    """Say why, each reason in one line, and exit."""
+    """Print each reason in one line, and exit."""
     for reason in reasons:
         print_error(reason)
     sys.exit(code)
 
 
-def _print_version(asked: bool) -> None:  # noqa: FBT001 (typer's)
-    if asked:
+def _print_version(requested: bool) -> None:  # noqa: FBT001 (typer's)
+    if requested:
         version()
         raise typer.Exit
 
@@ -168,7 +169,7 @@ def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, line
     settings = start.settings
     metrics = MetricsObserver(version=__version__, python=platform.python_version())
     exposition = Exposition(metrics, process_registry())
-    observer = ObserverGroup(metrics, EventLog(settings.logs.sample))  # what a log line says can be scraped already
+    observer = ObserverGroup(metrics, EventLog(settings.logs.sample))  # a log line follows its metrics
     lines.lost = lambda: metrics.record(LogLineLost())
     for problem in start.warnings:
         observer.record(ModelShutdownWarning(problem=problem))
@@ -179,7 +180,7 @@ def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, line
         _metrics_server(exposition, listeners.metrics, fatal),
     ):
         asyncio.run(migrate_with_retry(stores.database_url, settings.database.wait_seconds, observer))
-        plans = AppConfig(
+        app_config = AppConfig(
             settings=settings,
             files=start.files,
             initial_files=start.first_config,
@@ -191,7 +192,7 @@ def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, line
             lease=asyncio.run(take_lease(stores, observer)),
             gateway_id=asyncio.run(read_gateway_id(stores.database_url)),
         )
-        gateway = assemble(plans)
+        gateway = assemble(app_config)
         serving = ServerSettings(
             host=options.host,
             port=options.port,
@@ -211,18 +212,17 @@ def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, line
 def _metrics_server(
     exposition: Exposition, listener: socket | None, fatal: FatalReport
 ) -> AbstractContextManager[None]:
-    """Metrics on a port of their own, if they have one."""
     return metrics_server(exposition, listener, fatal.report) if listener else nullcontext()
 
 
 def listen_address(listener: socket) -> str:
-    """Where it listens, for people."""
+    """Return the address of a listener as a URL."""
     host, port, *_ = listener.getsockname()
     return f"http://{'localhost' if ':' in host else host}:{port}"
 
 
 def to_connection_limits(entry: RequestsSection) -> ConnectionLimits:
-    """What connections may do."""
+    """Convert the settings into the limits of connections."""
     return ConnectionLimits(
         head_seconds=entry.head_seconds, max_head_bytes=entry.max_head_bytes, stall_seconds=entry.stall_seconds
     )
@@ -230,7 +230,7 @@ def to_connection_limits(entry: RequestsSection) -> ConnectionLimits:
 
 @contextmanager
 def open_stores(settings: GatewaySettings, data: Path, supervision: Supervision) -> Iterator[StoreAddresses]:
-    """Where the state is; what is embedded is in the data folder, for one replica."""
+    """Yield the addresses of the stores; embedded ones start in the data folder, for one replica."""
     if settings.redis_url and settings.database_url:
         cache_url = settings.cache_redis_url or settings.redis_url
         yield StoreAddresses(
@@ -260,16 +260,16 @@ def _open_cache(
 def print_welcome(
     listening: Listening, gateway: Gateway, secret: str | None, observer: Observer, lines: LossyLogStream
 ) -> None:
-    """Say where the gateway listens and, in dev, everything it takes to try it."""
+    """Log the addresses and, with --dev, print a key and commands to try the gateway."""
     observer.record(listening)
     if secret:
-        lines.write(WELCOME.format(address=listening.address, secret=secret, pictures=gateway.image_storage))
+        lines.write(WELCOME.format(address=listening.address, secret=secret, folder=gateway.image_storage))
 
 
 WELCOME = """
-The API for people: {address}/docs
+Documentation: {address}/docs
 Key: {secret}
-Pictures land in {pictures}/ and, from the lines below, in ./fox.png
+Images are stored in {folder}/; the commands below write ./fox.png
 
 curl -s {address}/v1/images/generations -H 'Authorization: Bearer {secret}' \
 -H 'Content-Type: application/json' \
@@ -295,7 +295,7 @@ def check(
     data_dir: DataOption = DATA,
     dev: DevOption = False,  # noqa: FBT002
 ) -> None:
-    """Read everything as `serve` does, and refuse what it would refuse. Nothing is made or connected to."""
+    """Read all settings as `serve` does, and report every mistake. Creates nothing and connects to nothing."""
     options = ServeOptions(folder=config_folder(config), host=host, port=port, data=data_dir, dev=dev)
     start = read_start_config(options, os.environ)
     check_assembly(start)
@@ -310,8 +310,8 @@ def check(
 
 @app.command()
 def faults(output: OutputOption = Output.TABLE) -> None:
-    """List the ways in which the sandbox can be told to fail."""
-    from service.adapters.backends.sandbox.backend import FAULTS  # noqa: PLC0415 (`serve` does without what draws)
+    """List the failures that the sandbox can imitate."""
+    from service.adapters.backends.sandbox.backend import FAULTS  # noqa: PLC0415 (`serve` needs the sandbox only if it is on)
 
     print_rows(("fault",), [(name,) for name in FAULTS], output, lambda: "\n".join(FAULTS))
 

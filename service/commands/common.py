@@ -1,8 +1,9 @@
-"""What the commands share: where they print, which database they open, and who sits at the terminal.
+"""Parts that the commands share: options, printing, the ledger and the user at the terminal.
 
-Rule: `DATABASE_URL`, or its file, says where the ledger is; without it, it is the file in the data folder. A command
-neither makes a ledger nor changes its tables: `serve` and `migrate` do, and `keys issue --create`. Where there is no
-ledger, or one of another revision, the command says so and exits with 2.
+Rule: the ledger is at `DATABASE_URL`, or in its file; by default it is a file in the data folder. Only `serve`,
+`migrate` and `keys issue --create` create a ledger or change its tables.
+
+Fails with: one line on standard error and exit code 2, also for a missing ledger or one of another revision.
 """
 
 import asyncio
@@ -52,41 +53,42 @@ ConfigOption = Annotated[
 ]
 DataOption = Annotated[
     Path,
-    typer.Option("--data-dir", envvar="DATA_DIR", help="Folder of the embedded state; DATABASE_URL comes before it."),
+    typer.Option("--data-dir", envvar="DATA_DIR", help="Folder of the embedded stores; DATABASE_URL overrides it."),
 ]
-TeamOption = Annotated[str | None, typer.Option("--team", help="One team; without it, all of them.")]
+TeamOption = Annotated[str | None, typer.Option("--team", help="Only this team; all teams by default.")]
 SinceOption = Annotated[
-    str | None, typer.Option("--since", help="A date, or a date-time such as 2026-11-01T12:00:00Z; else the month's.")
+    str | None,
+    typer.Option("--since", help="Start, such as 2026-11-01T12:00:00Z; by default that of the month."),
 ]
-UntilOption = Annotated[str | None, typer.Option("--until", help="The end, which does not belong to it; else now.")]
+UntilOption = Annotated[str | None, typer.Option("--until", help="End, not included; by default now.")]
 
 
 class Output(StrEnum):
-    """How a command prints a list."""
+    """Form of a printed list."""
 
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
 
 
-OutputOption = Annotated[Output, typer.Option("--output", help="A table for people, or rows for programs.")]
+OutputOption = Annotated[Output, typer.Option("--output", help="A table, or rows for programs.")]
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def config_folder(option: Path | None) -> Path:
-    """The folder that was named, else ./config, else the one that came with the package."""
+    """Return the folder of the option, ./config, or the package's own folder: the first that there is."""
     packaged = Path(__file__).parents[1] / "shipped"
     return option or next((folder for folder in (Path("config"), packaged) if folder.is_dir()), Path("config"))
 
 
 def database_url(data_dir: Path) -> str:
-    """Where the ledger is."""
+    """Return the address of the ledger."""
     secret = read_database_url(os.environ)
     return secret.current() if secret else f"sqlite:///{data_dir.resolve() / 'ledger.db'}"
 
 
 def read_team_directory(folder: Path, catalog: Catalog, data_dir: Path) -> TeamDirectory:
-    """Read teams and keys of the settings, and the team of `serve --dev` where it was started in this data folder."""
+    """Read teams and keys of the settings, and the team of `serve --dev` if that has used this data folder."""
     dev = {"dev": Team(name="dev")} if (data_dir / "dev-key").exists() else {}
     directory = read_teams(folder / "teams.yaml", catalog, backend_names(folder / "gateway.yaml"))
     return TeamDirectory(teams={**directory.teams, **dev}, keys=directory.keys)
@@ -99,13 +101,13 @@ def read_config_teams(config: Path | None, data_dir: Path) -> Mapping[str, Team]
 
 
 def terminal_actor() -> Actor:
-    """Who sits at the terminal, by name or, as in a container, by number."""
+    """Return the user at the terminal, by name or, as in a container, by number."""
     user = os.environ.get("LOGNAME") or os.environ.get("USER") or str(os.getuid())
     return Actor(name=f"cli:{user}", request_id=f"cli_{secrets.token_hex(16)}")
 
 
 def add_column(table: Table, name: str, cells: Iterable[str], *, right: bool = False) -> None:
-    """A column that is never cut off, also where the window is too narrow for it."""
+    """Add a column that is never cut off, not even by a narrow window."""
     widest = max(len(text) for text in (name, *cells))
     table.add_column(name, min_width=widest, no_wrap=True, justify="right" if right else "left")
 
@@ -113,7 +115,7 @@ def add_column(table: Table, name: str, cells: Iterable[str], *, right: bool = F
 def print_rows(
     names: Sequence[str], rows: Iterable[Sequence[object]], output: Output, table: Callable[[], RenderableType]
 ) -> None:
-    """Print a list: a table, or rows whose values have these names. Amounts are exact in each form."""
+    """Print a list: a table, or rows with named values. Amounts are exact in each form."""
     if output is Output.TABLE:
         stdout.print(table())
     elif output is Output.JSON:
@@ -124,19 +126,19 @@ def print_rows(
 
 
 def run_on_ledger(command: Callable[[Database], Awaitable[None]], data_dir: Path) -> None:
-    """Run a story on the ledger. What it refuses is told in one line."""
+    """Run a command on the ledger, and exit with one line after an error."""
     run_command(_on_ledger(command, data_dir))
 
 
 def run_command(command: Coroutine[Any, Any, None]) -> None:
-    """Run a story. What it refuses is told in one line."""
+    """Run a command, and exit with one line after an error."""
     with exit_on_error():
         asyncio.run(command)
 
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Tell what is refused inside in one line, with exit code 2."""
+    """Print an error of the block in one line, and exit with code 2."""
     try:
         yield
     except GatewayError as wrong:
@@ -152,17 +154,17 @@ def exit_on_error() -> Iterator[None]:
 
 
 def print_error(reason: str) -> None:
-    """Print what is wrong in one line on standard error."""
+    """Print an error in one line on standard error."""
     _print_line(reason, "red")
 
 
 def print_warning(problem: str) -> None:
-    """Print what should be looked at in one line on standard error."""
+    """Print a warning in one line on standard error."""
     _print_line(f"warning: {problem}", "yellow")
 
 
 def _print_line(text: str, style: str) -> None:
-    """One line, whatever names and values are in it."""
+    # Control characters of names and values are escaped, so that the text stays in one line.
     line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
     stderr.print(f"image-gateway: {escape(line)}", style=style)
 
@@ -174,9 +176,9 @@ async def _on_ledger(command: Callable[[Database], Awaitable[None]], data_dir: P
 
 @asynccontextmanager
 async def open_ledger(data_dir: Path, *, create: bool = False, advice: str = "") -> AsyncIterator[Database]:
-    """Open the ledger as it is; with `create` it is made where there is none.
+    """Open the ledger; with `create` a missing one is created.
 
-    Raises `SchemaError` for a ledger that is missing (`advice` says what else could be done) or of another revision.
+    Raises `SchemaError` for a missing ledger, with `advice` at the end of the message, or for another revision.
     """
     url = database_url(data_dir)
     current = await read_revision(url)

@@ -1,7 +1,7 @@
-"""`image-gateway completion`: commands and options for the Tab key of a shell.
+"""`image-gateway completion`: script that completes commands and options in a shell.
 
-Rule: the script is written from the commands themselves and asks nothing while it completes, because a start of Python
-for each Tab takes a second. Values of options are completed as files.
+Rule: the script has all words in it and does not start Python, which would take a second for each Tab. Values of
+options are completed as files.
 """
 
 import sys
@@ -12,10 +12,10 @@ import typer
 
 ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
 SCRIPT = """_image_gateway() {{
-    local word="${{COMP_WORDS[COMP_CWORD]}}" path="" words="" each
-    for each in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-        case "$path/$each" in
-            {paths}) path="$path/$each" ;;
+    local word="${{COMP_WORDS[COMP_CWORD]}}" path="" words="" part
+    for part in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+        case "$path/$part" in
+            {paths}) path="$path/$part" ;;
         esac
     done
     case "$path" in
@@ -28,7 +28,7 @@ complete -o default -F _image_gateway image-gateway
 
 
 def completion(
-    context: typer.Context, shell: Annotated[Literal["bash", "zsh"], typer.Argument(help="Which shell.")]
+    context: typer.Context, shell: Annotated[Literal["bash", "zsh"], typer.Argument(help="Name of the shell.")]
 ) -> None:
     """Print completions for a shell: `source <(image-gateway completion bash)`."""
     words_by_path = dict(_words("", context.find_root().command))
@@ -37,8 +37,8 @@ def completion(
     sys.stdout.write((ZSH if shell == "zsh" else "") + SCRIPT.format(paths=paths, cases=cases))
 
 
-def _words(path: str, command: Any) -> Iterator[tuple[str, list[str]]]:  # noqa: ANN401 (typer brings a click of its own)
-    """Yield what can follow a command, and each command below it."""
+def _words(path: str, command: Any) -> Iterator[tuple[str, list[str]]]:  # noqa: ANN401 (typer has its own copy of click)
+    """Yield the words that can follow a command, then those of each command below it."""
     options = [name for param in command.params for name in param.opts if name.startswith("-")]
     below = getattr(command, "commands", {})
     yield path, [*below, *options, "--help"]

@@ -1,7 +1,9 @@
-"""`image-gateway explain`: who would draw a request, in which order, for how much, and why nobody else.
+"""`image-gateway explain`: routes of a request in their order, their worst prices, and reasons against other routes.
 
-Rule: decides with the code that serves, and connects to nothing: neither vendors nor stores are asked, links are not
-fetched and limits are not looked at. A request that would be refused is refused here, with exit code 2.
+Rule: the decision is made by the code that serves requests. The command connects to nothing: it fetches no images and
+reads no limits.
+
+Fails with: the refusal that the gateway would answer, and exit code 2.
 """
 
 import os
@@ -53,19 +55,19 @@ from service.settings.teams import read_teams
 from service.usecases.ports.uploads import Uploads
 
 FIELDS = ("place", "backend", "model", "at_most_usd", "price", "notes", "not_asked_because")
-TABLE_WIDTH = 10_000  # a table is as wide as it has to be: one that has to fit a window loses its narrow columns
+TABLE_WIDTH = 10_000  # wider than any table, because a table that must fit a window loses its narrow columns
 
 
 def explain(  # noqa: PLR0913, PLR0917 (a command's options)
-    request: Annotated[Path, typer.Argument(help="The body of a request, in JSON; - is standard input.")],
-    team: Annotated[str | None, typer.Option("--team", help="Who asks; without it, somebody who may do all.")] = None,
-    edit: Annotated[bool, typer.Option("--edit", help="It is one for /v1/images/edits.")] = False,  # noqa: FBT002
-    all_backends: Annotated[bool, typer.Option("--all", help="As though every vendor's key were there.")] = False,  # noqa: FBT002
-    request_id: Annotated[str, typer.Option("--request-id", help="Draws the lots of a weighted model.")] = "req_0",
+    request: Annotated[Path, typer.Argument(help="File with the JSON body of a request; - is standard input.")],
+    team: Annotated[str | None, typer.Option("--team", help="Team of the caller; unrestricted by default.")] = None,
+    edit: Annotated[bool, typer.Option("--edit", help="The request is for /v1/images/edits.")] = False,  # noqa: FBT002
+    all_backends: Annotated[bool, typer.Option("--all", help="Treat every vendor as on.")] = False,  # noqa: FBT002
+    request_id: Annotated[str, typer.Option("--request-id", help="Decides the order of a weighted model.")] = "req_0",
     output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
 ) -> None:
-    """Print the candidates for a request in the order in which they would be asked."""
+    """Print the routes of a request in the order in which they would be tried."""
     folder, today = config_folder(config), now().date()
     settings = read_gateway(folder / "gateway.yaml", os.environ)
     catalog = read_catalog(folder / "models.yaml", today)
@@ -86,7 +88,7 @@ def explain(  # noqa: PLR0913, PLR0917 (a command's options)
         plans = order_plans(result.plans, spec, model, request_hash(request_id), partials)
         route_rows, excluded_rows = build_route_rows(plans, spec, model, partials), build_excluded_rows(result)
         if output is Output.TABLE:
-            stdout.print(escape(f"{model.id} by {model.policy.value}{_lot_note(model, request_id)}"))
+            stdout.print(escape(f"{model.id} by {model.policy.value}{_random_order_note(model, request_id)}"))
             print_table(route_rows)
             print_table(excluded_rows)
         else:
@@ -95,7 +97,7 @@ def explain(  # noqa: PLR0913, PLR0917 (a command's options)
 
 
 def read_input(file: Path) -> bytes:
-    """A file, or standard input."""
+    """Read a file, or standard input for -. Raises `InvalidValue`."""
     try:
         return sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
     except OSError as error:
@@ -103,14 +105,14 @@ def read_input(file: Path) -> bytes:
 
 
 def find_team(name: str, teams: Mapping[str, Team]) -> Team:
-    """A team of teams.yaml. Raises `TeamNotFound`."""
+    """Return a team of teams.yaml. Raises `TeamNotFound`."""
     if name not in teams:
         raise TeamNotFound(f"There is no such team.{did_you_mean(name, teams)}", param="team")
     return teams[name]
 
 
 def parse_request(raw: bytes, team: Team, uploads: Uploads, *, edit: bool) -> tuple[Spec, int]:
-    """What a body asks for, and how many previews. Raises `RequestError`."""
+    """Parse a body into a spec and its number of previews. Raises `RequestError`."""
     if edit:
         change = decode_json(raw, EditBody)
         references, mask = edit_references(change, team, uploads)
@@ -121,21 +123,21 @@ def parse_request(raw: bytes, team: Team, uploads: Uploads, *, edit: bool) -> tu
 
 
 def enabled_backends(settings: GatewaySettings, *, all_backends: bool) -> frozenset[str]:
-    """Those whose key is there, or all; the sandbox if it is enabled."""
+    """Return the backends with a key, or all of them, and the sandbox if it is on."""
     enabled = settings.http_backends if all_backends else settings.api_keys
     return frozenset({*enabled, *((SANDBOX,) if settings.sandbox.enabled else ())})
 
 
-def _lot_note(model: Model, request_id: str) -> str:
-    return f"; lots are those of request {request_id}" if model.policy is Policy.WEIGHTED else ""
+def _random_order_note(model: Model, request_id: str) -> str:
+    return f"; random order of request {request_id}" if model.policy is Policy.WEIGHTED else ""
 
 
 Rows = list[tuple[str, ...]]
-"""A table: its header, then its rows."""
+"""Table: its header, then its rows."""
 
 
 def build_route_rows(plans: Iterable[Plan], spec: Spec, model: Model, partials: int) -> Rows:
-    """Who is asked: place, backend, name of the model there, most that it can cost, price, and notes."""
+    """Build the rows of the routes: place, backend, name of the model there, worst price, price version, and notes."""
     rows: Rows = [("", "backend", "model", "at most", "price", "notes")]
     for position, plan in enumerate(plans, start=1):
         max_cost = format_dollars(max_price(spec, model, plan, partials))
@@ -147,7 +149,7 @@ def build_route_rows(plans: Iterable[Plan], spec: Spec, model: Model, partials: 
 
 
 def build_excluded_rows(result: Candidates) -> Rows:
-    """Who is not, and why."""
+    """Build the rows of the routes that are not tried, with the reasons."""
     rows: Rows = [("not asked", "model", "because")]
     return rows + [
         (excluded.route.backend, excluded.route.model, excluded.error.message) for excluded in result.rejected
@@ -155,16 +157,16 @@ def build_excluded_rows(result: Candidates) -> Rows:
 
 
 def combine_rows(called: Rows, others: Rows) -> list[tuple[object, ...]]:
-    """Both tables as one list of rows, for programs."""
+    """Combine both tables into one list of rows for programs."""
     rows: list[tuple[object, ...]] = [
-        (int(place), backend, model, Decimal(most.removeprefix("$")), price, notes, None)
-        for place, backend, model, most, price, notes in called[1:]
+        (int(place), backend, model, Decimal(max_cost.removeprefix("$")), price, notes, None)
+        for place, backend, model, max_cost, price, notes in called[1:]
     ]
     return rows + [(None, backend, model, None, None, None, because) for backend, model, because in others[1:]]
 
 
 def print_table(rows: Rows) -> None:
-    """Print a table that has rows; nothing in it is cut off."""
+    """Print a table without cutting anything off; nothing without rows."""
     header, *lines = rows
     if not lines:
         return

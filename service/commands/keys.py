@@ -1,6 +1,8 @@
-"""`image-gateway keys`: make keys for teams.yaml, and issue, replace and end keys while the gateway runs.
+"""`image-gateway keys`: keys for teams.yaml, and issued keys, which change while the gateway runs.
 
-Rule: a secret is printed once, by the command that makes it. Running gateways learn of a change within seconds.
+Rule: the command that generates a secret prints it once. Running gateways apply a change within seconds.
+
+Fails with: one line on standard error and exit code 2.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +46,7 @@ from service.settings.models import read_catalog
 from service.usecases.admin.issue_keys import DAY, IssueKeys, KeyChanges, NewKey
 from service.usecases.ports.key_store import IssuedKey
 
-keys = typer.Typer(no_args_is_help=True, help="Make, issue, replace and end API keys.")
+keys = typer.Typer(no_args_is_help=True, help="Generate, issue, replace and end API keys.")
 
 DATA = Path("data")
 NEVER = "never"
@@ -57,26 +59,26 @@ CLEARING_CHANGES: Mapping[str, KeyChanges] = {
 }
 FIELDS = ("id", "team", "state", "created_at", "expires_at", "may_use", "note")
 COLUMNS = ("id", "team", "state", "created", "expires", "may use", "note")
-KeyId = Annotated[str, typer.Argument(help="The id of an issued key.")]
-ExpiresOption = Annotated[str | None, typer.Option("--expires", help="A date or date-time; without it, no end.")]
+KeyId = Annotated[str, typer.Argument(help="Id of an issued key.")]
+ExpiresOption = Annotated[str | None, typer.Option("--expires", help="Date or time of the end; none by default.")]
 LimitOption = Annotated[
-    list[str] | None, typer.Option("--limit", help="A limit of this key, such as usd_per_day=5. May be repeated.")
+    list[str] | None, typer.Option("--limit", help="Limit of the key, such as usd_per_day=5. Repeatable.")
 ]
 TierLimitOption = Annotated[
     list[str] | None,
-    typer.Option("--tier-limit", help="A limit of this key in a tier, such as high:usd_per_day=2. May be repeated."),
+    typer.Option("--tier-limit", help="Limit of the key in a tier, such as high:usd_per_day=2. Repeatable."),
 ]
 ModelOption = Annotated[
-    list[str] | None, typer.Option("--model", help="A model that it may use, of its team's. May be repeated.")
+    list[str] | None, typer.Option("--model", help="Model of the team that the key may use. Repeatable.")
 ]
 TierOption = Annotated[
-    list[str] | None, typer.Option("--tier", help="A tier that it may use, of its team's. May be repeated.")
+    list[str] | None, typer.Option("--tier", help="Tier of the team that the key may use. Repeatable.")
 ]
 
 
 @keys.command("new")
 def new_key() -> None:
-    """Print a new key, once, and the digest that goes into teams.yaml."""
+    """Print a new key, once, and its digest for teams.yaml."""
     secret = new_key_secret()
     stdout.print(f"key:    {secret}")
     stdout.print(f"sha256: {key_digest(secret)}")
@@ -84,18 +86,18 @@ def new_key() -> None:
 
 @keys.command("issue")
 def issue_key(  # noqa: PLR0913, PLR0917 (a command's options)
-    team: Annotated[str, typer.Argument(help="A team of teams.yaml.")],
-    note: Annotated[str, typer.Option("--note", help="What it is for.")] = "",
+    team: Annotated[str, typer.Argument(help="Team of teams.yaml.")],
+    note: Annotated[str, typer.Option("--note", help="Purpose of the key.")] = "",
     expires: ExpiresOption = None,
     limit: LimitOption = None,
     tier_limit: TierLimitOption = None,
     model: ModelOption = None,
     tier: TierOption = None,
-    create: Annotated[bool, typer.Option("--create", help="Make the ledger if there is none.")] = False,  # noqa: FBT002
+    create: Annotated[bool, typer.Option("--create", help="Create the ledger if there is none.")] = False,  # noqa: FBT002
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
-    """Issue a key for a team; running gateways know it within seconds. Its secret is printed once."""
+    """Issue a key for a team, and print its secret once. Running gateways accept it within seconds."""
 
     async def run() -> None:
         allowance = Allowance(
@@ -105,7 +107,7 @@ def issue_key(  # noqa: PLR0913, PLR0917 (a command's options)
             limits_by_tier=_parse_limits_by_tier(tier_limit or ()),
         )
         end = _parse_expiry(expires, "expires")
-        # Connecting opens nothing, so a key that is refused leaves no ledger behind.
+        # A `Database` opens nothing by itself, so a refused key leaves no ledger behind.
         _open_issue_keys(Database(database_url(data_dir)), config, data_dir).check(team, note, end, allowance)
         async with open_ledger(data_dir, create=create, advice=" --create makes it there.") as database:
             _print_new(
@@ -122,7 +124,7 @@ def list_keys(
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
-    """List issued keys, those that have ended included."""
+    """List issued keys, including those that have ended."""
 
     async def run(database: Database) -> None:
         issue = _open_issue_keys(database, config, data_dir)
@@ -144,12 +146,12 @@ def list_keys(
 @keys.command("rotate")
 def rotate_key(
     key_id: KeyId,
-    overlap: Annotated[int, typer.Option("--overlap", help="Seconds that the old key goes on beside the new.")] = DAY,
+    overlap: Annotated[int, typer.Option("--overlap", help="Seconds for which the old key stays valid.")] = DAY,
     expires: ExpiresOption = None,
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
-    """Issue a new key in place of one, which ends after the overlap."""
+    """Issue a new key in place of an old one, which ends after the overlap."""
 
     async def run(database: Database) -> None:
         issue = _open_issue_keys(database, config, data_dir)
@@ -169,14 +171,12 @@ def change_key(  # noqa: PLR0913, PLR0917 (a command's options)
     tier: TierOption = None,
     clear: Annotated[
         list[str] | None,
-        typer.Option(
-            "--clear", help=f"Take away what an option set before: {', '.join(CLEARING_CHANGES)}. May be repeated."
-        ),
+        typer.Option("--clear", help=f"Remove a restriction of the key: {', '.join(CLEARING_CHANGES)}. Repeatable."),
     ] = None,
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
-    """Replace what a key may use, option by option; running gateways hold it to that within seconds."""
+    """Replace the restrictions of a key, option by option. Running gateways apply them within seconds."""
 
     async def run(database: Database) -> None:
         changes = _to_clearing_changes(clear or ())
@@ -197,11 +197,11 @@ def change_key(  # noqa: PLR0913, PLR0917 (a command's options)
 @keys.command("expire")
 def expire_key(
     key_id: KeyId,
-    at: Annotated[str, typer.Option("--at", help=f"A date or date-time in the future, or `{NEVER}`.")],
+    at: Annotated[str, typer.Option("--at", help=f"Date or time in the future, or `{NEVER}`.")],
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
-    """Let a key end at a time to come, or not at all."""
+    """Set the end of a key to a later time, or remove it."""
 
     async def run(database: Database) -> None:
         end = None if at == NEVER else _parse_expiry(at, "at")
@@ -213,7 +213,7 @@ def expire_key(
 
 @keys.command("revoke")
 def revoke_key(key_id: KeyId, config: ConfigOption = None, data_dir: DataOption = DATA) -> None:
-    """End a key for good; running gateways refuse it within seconds."""
+    """Revoke a key for good. Running gateways refuse it within seconds."""
 
     async def run(database: Database) -> None:
         key = await _open_issue_keys(database, config, data_dir).revoke(terminal_actor(), key_id)
@@ -223,14 +223,14 @@ def revoke_key(key_id: KeyId, config: ConfigOption = None, data_dir: DataOption 
 
 
 def _open_issue_keys(database: Database, config: Path | None, data_dir: Path) -> IssueKeys:
-    """The files are read where a command needs them, and once."""
+    # Files are read once, and only by a command that needs them.
     folder = config_folder(config)
-    known = cache(lambda: _read_config(folder, data_dir))
+    read_config = cache(lambda: _read_config(folder, data_dir))
     return IssueKeys(
         store=SqlKeyStore(database),
-        teams=lambda: known()[1].teams,
-        catalog=lambda: known()[0],
-        keys_in_file=lambda: {key.id: key.team.name for key in known()[1].keys.values()},
+        teams=lambda: read_config()[1].teams,
+        catalog=lambda: read_config()[0],
+        keys_in_file=lambda: {key.id: key.team.name for key in read_config()[1].keys.values()},
         file=str(folder / "teams.yaml"),
         now=now,
         new_secret=new_key_secret,
@@ -253,7 +253,7 @@ def _to_clearing_changes(names: Iterable[str]) -> KeyChanges:
 
 
 def _parse_limits(texts: Iterable[str], option: str) -> Limits:
-    """Limits from texts such as usd_per_day=5. Raises `InvalidValue`."""
+    """Parse limits such as usd_per_day=5. Raises `InvalidValue`."""
     numbers: dict[str, Decimal] = {}
     for text in texts:
         name, _, number = text.partition("=")
@@ -265,7 +265,7 @@ def _parse_limits(texts: Iterable[str], option: str) -> Limits:
 
 
 def _parse_limits_by_tier(texts: Iterable[str]) -> Mapping[str, Limits]:
-    """Limits by tier from texts such as high:usd_per_day=2. Raises `InvalidValue`."""
+    """Parse limits by tier such as high:usd_per_day=2. Raises `InvalidValue`."""
     by_tier: dict[str, list[str]] = {}
     for text in texts:
         tier, colon, limit = text.partition(":")

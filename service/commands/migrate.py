@@ -1,8 +1,9 @@
-"""`image-gateway migrate`: brings the ledger of record to the tables of this version, and exits.
+"""`image-gateway migrate`: migration of the ledger's tables to this version.
 
-Rule: it does what a start of the gateway does, by the same code, under the same lock, and needs no settings besides
-`DATABASE_URL` or the data folder. With --check it changes nothing and exits with 1 where there is something to be done.
-A database that does not answer, or that a newer version has changed, is one line and exit code 2, without a password.
+Rule: a start of the gateway migrates with the same code and the same lock. The command needs `DATABASE_URL` or the data
+folder alone. With --check it changes nothing, and exits with 1 if a migration is due.
+
+Fails with: one line without a password and exit code 2, if the database does not answer or is newer.
 """
 
 from pathlib import Path
@@ -17,11 +18,11 @@ from service.adapters.sql.migrate import migrate as run_migrations
 from service.commands.common import DataOption, database_url, run_command, stdout
 
 DATA = Path("data")
-CheckOption = Annotated[bool, typer.Option("--check", help="Change nothing; exit with 1 if something is to be done.")]
+CheckOption = Annotated[bool, typer.Option("--check", help="Change nothing; exit with 1 if a migration is due.")]
 
 
 def migrate(data_dir: DataOption = DATA, check: CheckOption = False) -> None:  # noqa: FBT002 (a flag)
-    """Bring the ledger's tables to this version."""
+    """Migrate the ledger's tables to this version."""
     run_command(_check(data_dir) if check else _migrate(data_dir))
 
 

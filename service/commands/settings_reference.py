@@ -1,7 +1,7 @@
-"""`image-gateway reference` and `schema`: every setting, as the Markdown of `docs/configuration.md` or as JSON Schema.
+"""`image-gateway reference` and `schema`: all settings, as the Markdown of `docs/configuration.md` or as JSON Schema.
 
-Rule: written from the structs that read the settings (`settings/docs_and_schema.py`), so it cannot be wrong about
-names, types, bounds and defaults. Connects to nothing.
+Rule: both are generated from the structs that read the settings (`settings/docs_and_schema.py`), so names, types,
+bounds and defaults are those of the code.
 """
 
 import sys
@@ -16,19 +16,19 @@ from service.settings.environment_variables import TABLES
 
 HEAD = """# Configuration
 
-Written by `make configuration` from the structs in `service/settings/`; a test fails where they differ. The files in
-`config/` say why things are as they are, and every default stands in them; `image-gateway check` reads yours as a
-start would. A key that is not listed here stops the start, with its place.
+`make configuration` generates this page from the structs in `service/settings/`; a test fails if they differ. The files
+in `config/` have all defaults, with reasons. `image-gateway check` reads your files as a start does. A key that is not
+listed here stops the start, with its place.
 
-- A key that must be there says *required*; an empty default is: nothing, none, or the defaults of the keys below it.
+- *required* marks a key without a default. An empty default means none, or the defaults of the keys below it.
 - `<name>` stands for a name that you choose, `[]` for each entry of a list.
 - `models.yaml` and `teams.yaml` are read again when they change; `gateway.yaml` and the environment at a start.
-- `config/schemas/` has the same for editors, as JSON Schema (`image-gateway schema gateway`). The first line of each
-  shipped file tells the YAML language server of VS Code and others about it.
+- `config/schemas/` has JSON Schemas for editors (`image-gateway schema gateway`). The first line of each shipped file
+  names its schema for the YAML language server of VS Code and other editors.
 """
 
 TITLE = "{name}.yaml of image-gateway"
-COLUMNS = "| Key | Is | Default | Means |\n|---|---|---|---|\n"
+COLUMNS = "| Key | Type | Default | Description |\n|---|---|---|---|\n"
 
 
 def settings_reference() -> None:
@@ -36,19 +36,19 @@ def settings_reference() -> None:
     sys.stdout.write(build_page())
 
 
-def schema(name: Annotated[Literal["gateway", "models", "teams"], typer.Argument(help="Which file.")]) -> None:
+def schema(name: Annotated[Literal["gateway", "models", "teams"], typer.Argument(help="Name of the file.")]) -> None:
     """Print the JSON Schema of a settings file."""
     sys.stdout.write(render_schema(name))
 
 
 def render_schema(name: str) -> str:
-    """The JSON Schema of a settings file, as a document."""
+    """Return the JSON Schema of a settings file as a document."""
     encoded = msgspec.json.encode(build_schema(FILES[name], TITLE.format(name=name)))
     return msgspec.json.format(encoded, indent=2).decode() + "\n"
 
 
 def build_page() -> str:
-    """The page."""
+    """Return the text of `docs/configuration.md`."""
     return HEAD + "".join(_file_sections()) + "".join(_variable_sections())
 
 
@@ -66,7 +66,7 @@ def _table_line(row: SettingRow) -> str:
 def _variable_sections() -> Iterator[str]:
     yield "\n## Environment\n"
     for title, table in TABLES:
-        yield f"\n### {title}\n\n| Variable | Does |\n|---|---|\n"
-        for names, meaning in table.items():
+        yield f"\n### {title}\n\n| Variable | Description |\n|---|---|\n"
+        for names, description in table.items():
             quoted = ", ".join(f"`{name}`" for name in names.split(", "))
-            yield f"| {quoted} | {meaning} |\n"
+            yield f"| {quoted} | {description} |\n"

@@ -1,8 +1,9 @@
-"""What a start reads before it listens: one path for `serve` and `check`.
+"""Configuration of a start, read and checked before the gateway listens; `serve` and `check` share it.
 
-Rule: whatever can be wrong with files, environment and options is found here, and is a `SettingsError` or one of the
-errors that `run_cli` prints, so that `check` refuses what `serve` would refuse, in the same words. What only the moment
-decides is left to `serve`: a port in use, a folder that another gateway has, a store or a database that is away.
+Rule: every mistake of files, environment and options is found here, so `check` and `serve` refuse with the same words.
+`serve` alone finds conditions of the moment: a used port, a folder of another gateway, a store that does not answer.
+
+Fails with: `SettingsError`, or another error of `STARTUP_ERRORS`, with all mistakes at once.
 """
 
 import tempfile
@@ -37,14 +38,14 @@ from service.usecases.ports.observer import NULL_OBSERVER
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 STARTUP_ERRORS = (SettingsError, SchemaError, EmbeddedError, PortError)
-"""What is collected, so that all of it is told."""
+"""Errors that a start collects, so that all of them are reported."""
 
 NO_SERVER_URL = "unix:///nowhere/valkey.sock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """What the command line says. `folder` has the three files, `data` the embedded state."""
+    """Options of the command line. `folder` has the three files, `data` the embedded stores."""
 
     folder: Path
     host: str
@@ -55,7 +56,7 @@ class ServeOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartConfig:
-    """All that a start has read. `secret` is the key of `serve --dev`."""
+    """Settings and files that a start has read. `secret` is the key of `serve --dev`."""
 
     settings: GatewaySettings
     files: ReloadableFiles
@@ -64,23 +65,23 @@ class StartConfig:
 
     @property
     def is_embedded(self) -> bool:
-        """Is the state in the data folder?"""
+        """Return whether a Valkey in the data folder has the quotas."""
         return self.settings.redis_url is None
 
     @property
     def warnings(self) -> list[str]:
-        """What will be, or is, out of order although a start takes it."""
+        """Return warnings about models that are shut down, or will be."""
         known = self.first_config.config
         return build_shutdown_warnings(known.catalog, known.team_directory.teams.values(), today())
 
 
 def today() -> date:
-    """Today, in UTC."""
+    """Return the present day in UTC."""
     return now().date()
 
 
 def read_start_config(options: ServeOptions, environment: Mapping[str, str]) -> StartConfig:
-    """Read everything that a start needs. Nothing is made. Raises `SettingsError` and what `run_cli` prints besides."""
+    """Read and check the configuration of a start, and create nothing. Raises an error of `STARTUP_ERRORS`."""
     problems = Problems()
     settings = problems.attempt(lambda: _settings(options, environment))
     extra = dev_key(new_key_secret()) if options.dev else None
@@ -105,19 +106,19 @@ def _settings(options: ServeOptions, environment: Mapping[str, str]) -> GatewayS
 
 
 def _backend_names(folder: Path) -> frozenset[str] | None:
-    """The names of backends, if they can be read although something else is wrong."""
+    # Readable names serve to check teams.yaml even if other parts of gateway.yaml are wrong.
     return Problems().attempt(lambda: backend_names(folder / "gateway.yaml"))
 
 
 def with_dev_key(start: StartConfig, data: Path) -> StartConfig:
-    """The same with the key of `--dev` that is kept in the data folder, made if it is not there."""
+    """Add the key of `--dev`, which is read from the data folder or generated there."""
     secret = read_or_create_secret(data / "dev-key", KEY_PREFIX)
     files = replace(start.files, dev_key=dev_key(secret))
     return replace(start, files=files, first_config=files.read_first(), secret=secret)
 
 
 def dev_settings(settings: GatewaySettings) -> GatewaySettings:
-    """What `--dev` changes: the sandbox is on and obeys, pictures are kept, and nobody waits for a load balancer."""
+    """Return settings for `--dev`: sandbox on with prompt directives, all images stored, no grace period."""
     return msgspec.structs.replace(
         settings,
         sandbox=SandboxSection(
@@ -134,7 +135,7 @@ def dev_settings(settings: GatewaySettings) -> GatewaySettings:
 def _check(
     problems: Problems, settings: GatewaySettings, options: ServeOptions, environment: Mapping[str, str]
 ) -> None:
-    """Collect what is wrong with how it would listen, whom it would call and where its state would be."""
+    # Each check is collected by itself, so that one start reports the mistakes of all of them.
     checks: tuple[Callable[[], object], ...] = (
         partial(check_ports, options.port, settings.metrics, settings.admin),
         partial(_check_listeners, options, settings),
@@ -160,7 +161,6 @@ def _check_listeners(options: ServeOptions, settings: GatewaySettings) -> None:
 
 
 def _check_addresses(options: ServeOptions, settings: GatewaySettings, environment: Mapping[str, str]) -> None:
-    """Raise `SettingsError` for a backend that is this gateway."""
     own_ports: tuple[ListenPort, ...] = (settings.metrics, settings.admin)
     listeners = (
         (options.host, options.port),
@@ -204,7 +204,7 @@ def _check_shared(url: str) -> None:
 
 
 def check_folder(setting: str, folder: Path) -> None:
-    """Raise `SettingsError` for a folder that cannot be made or written to. Nothing is left behind."""
+    """Raise `SettingsError` for a folder that cannot be created or written to. Leaves nothing behind."""
     try:
         existing = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
         with tempfile.TemporaryDirectory(prefix=".image-gateway-", dir=existing):
@@ -215,7 +215,7 @@ def check_folder(setting: str, folder: Path) -> None:
 
 
 def check_assembly(start: StartConfig) -> None:
-    """Put a gateway together as `serve` does, on stores that are nowhere, and let it go again."""
+    """Build a gateway as `serve` does, with unreachable stores, and discard it. Raises `SettingsError`."""
     with _spare_folder() as spare:
         settings = start.settings
         if isinstance(settings.storage, ImageFolder):
@@ -249,12 +249,12 @@ def _spare_folder() -> Iterator[Path]:
 
 
 def build_openapi(config: Path, environment: Mapping[str, str]) -> dict[str, object]:
-    """The API's description. Nothing is connected to."""
+    """Build the OpenAPI document, without connecting to a store."""
     settings = dev_settings(read_gateway(config / "gateway.yaml", environment))
     files = ReloadableFiles(
         folder=config, today=today, backends=settings.all_backends, dev_key=dev_key(new_key_secret())
     )
-    plans = AppConfig(
+    app_config = AppConfig(
         settings=settings,
         files=files,
         initial_files=files.read_first(),
@@ -263,5 +263,5 @@ def build_openapi(config: Path, environment: Mapping[str, str]) -> dict[str, obj
         ),
         observer=EventLog(),
     )
-    schema: dict[str, object] = assemble(plans).litestar.openapi_schema.to_schema()
+    schema: dict[str, object] = assemble(app_config).litestar.openapi_schema.to_schema()
     return schema

@@ -1,7 +1,9 @@
-"""`image-gateway usage`: what was used, as a table with bars, and `usage export`: the ledger as a file.
+"""`image-gateway usage`: usage as a table with bars, and `usage export`: the ledger as a file.
 
-Rule: numbers are the books' own, to the last digit. A file is complete or not there: it gets its name when its last
-byte is written.
+Rule: numbers are those of the ledger, to the last digit. An exported file is complete or missing, because it gets its
+name after its last byte.
+
+Fails with: one line on standard error and exit code 2.
 """
 
 import sys
@@ -41,7 +43,7 @@ from service.usecases.money.export_usage import ExportUsage
 from service.usecases.money.report_usage import ReportUsage, UsageReport
 from service.usecases.ports.ledger import GROUPS, EntryFilter, UsageRow
 
-usage = typer.Typer(invoke_without_command=True, help="Say what was used, and export the ledger.")
+usage = typer.Typer(invoke_without_command=True, help="Print usage, and export the ledger.")
 
 DATA = Path("data")
 BAR_WIDTH = 24
@@ -52,7 +54,7 @@ SUMS = ("calls", "images", "cost", "saved", "uncertain")
 @usage.callback()
 def report(  # noqa: PLR0913, PLR0917 (a command's options)
     context: typer.Context,
-    by: Annotated[str, typer.Option("--by", help="Names such as team,tier,day,tag:project.")] = "team",
+    by: Annotated[str, typer.Option("--by", help="Groups, such as team,tier,day,tag:project.")] = "team",
     since: SinceOption = None,
     until: UntilOption = None,
     team: TeamOption = None,
@@ -60,7 +62,7 @@ def report(  # noqa: PLR0913, PLR0917 (a command's options)
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
-    """Print what was used; without a span, in this month."""
+    """Print usage; by default that of this month."""
     if context.invoked_subcommand is not None:
         return
 
@@ -81,22 +83,22 @@ def report(  # noqa: PLR0913, PLR0917 (a command's options)
 @usage.command("export")
 def export(  # noqa: PLR0913, PLR0917 (a command's options)
     file_format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(available_formats())}.")],
-    output: Annotated[Path, typer.Option("--output", help="The file; - is standard output.")] = Path("-"),
+    output: Annotated[Path, typer.Option("--output", help="File to write; - is standard output.")] = Path("-"),
     since: SinceOption = None,
     until: UntilOption = None,
     team: TeamOption = None,
     config: ConfigOption = None,
     data_dir: DataOption = DATA,
 ) -> None:
-    """Write every entry of a span into a file."""
+    """Write every entry of a time range into a file."""
 
     async def run(database: Database) -> None:
         span = _parse_range(since, until, team)
         if team and not (await ReportUsage(ledger=SqlLedger(database)).report(span, ("team",))).total.entries:
             _check_team(team, read_config_teams(config, data_dir))
         exporting = ExportUsage(ledger=SqlLedger(database), formats=available_formats(), missing=missing_formats())
-        made = await exporting.export(file_format, span)
-        await _write_file(made.chunks, output)
+        exported = await exporting.export(file_format, span)
+        await _write_file(exported.chunks, output)
 
     run_on_ledger(run, data_dir)
 
@@ -108,7 +110,7 @@ def _program_row(row: UsageRow) -> tuple[object, ...]:
 
 
 def _check_team(team: str, known: Collection[str]) -> None:
-    """Raise for a team that neither has used anything nor is in the settings."""
+    """Raise for a team that has no usage and is not in the settings."""
     if team not in known:
         raise InvalidValue(
             f"There is no such team, and nothing was booked for one.{did_you_mean(team, known)}", param="team"
@@ -116,7 +118,7 @@ def _check_team(team: str, known: Collection[str]) -> None:
 
 
 def usage_table(usage: UsageReport) -> Table:
-    """A table with a bar for the cost of each row. Numbers are never cut off, also where the window is too narrow."""
+    """Build a table with a bar for the cost of each row. Narrow windows cut off no numbers."""
     max_cost = max((row.cost for row in usage.rows), default=0)
     total = ("total", *[""] * (len(usage.group_by) - 1), *_cells(usage.total))
     lines = [(*(value or "-" for value in row.group), *_cells(row)) for row in usage.rows]

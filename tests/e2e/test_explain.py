@@ -116,7 +116,7 @@ def test_weights_and_the_random_order_of_a_request_are_reported(terminal: Termin
 
     output = [terminal.says(FOX, "--all", "--request-id", f"req_{number}") for number in range(8)]
 
-    assert output[7][0] == "gpt-image-2 by weighted; lots are those of request req_7"
+    assert output[7][0] == "gpt-image-2 by weighted; random order of request req_7"
     assert output[7][2].endswith(" weight=1")
     assert {lines[2].split()[1] for lines in output} == {"openai", "together"}
 
