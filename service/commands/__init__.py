@@ -1,5 +1,7 @@
-"""The commands of platform teams: keys, usage and the cache, straight from the stores that the gateway uses.
+"""Commands of `image-gateway`: running and checking a gateway, and keys, usage and the cache of its stores.
 
-Rule: a command says the same as the admin API, by the same use cases, and leaves the same audit records. The gateway
-need not be running. What is wrong is one line on standard error and exit code 2.
+Rule: commands and the admin API share their use cases, so both have the same results and audit records. Commands on
+stores need no running gateway.
+
+Fails with: one line on standard error and exit code 2.
 """

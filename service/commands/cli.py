@@ -179,6 +179,8 @@ def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, line
         open_stores(settings, options.data, supervision) as stores,
         _metrics_server(exposition, listeners.metrics, fatal),
     ):
+        # Metrics are served before the migration, which may wait for the database. The lease comes after it, because
+        # the migration creates its table, and before any hold is counted.
         asyncio.run(migrate_with_retry(stores.database_url, settings.database.wait_seconds, observer))
         app_config = AppConfig(
             settings=settings,

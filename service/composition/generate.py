@@ -1,4 +1,7 @@
-"""Use cases of an image request, and the parts that all use cases share."""
+"""Use cases of an image request, and the parts that all use cases share.
+
+Rule: the use cases get adapters by their ports alone.
+"""
 
 import asyncio
 import time

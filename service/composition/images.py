@@ -99,7 +99,7 @@ def _build_image_store(storage: Storage | None) -> ImageStore | None:
             return build_bucket_store(storage.name, storage.prefix, storage.endpoint)
         return FolderImageStore(storage.path)
     except OSError as unusable:
-        raise SettingsError(f"STORAGE_URL: the folder for pictures cannot be made: {unusable.strerror}") from None
+        raise SettingsError(f"STORAGE_URL: the folder for images cannot be made: {unusable.strerror}") from None
     except ValueError as wrong:
         raise SettingsError(f"STORAGE_URL: cannot be used: {wrong}") from None
 

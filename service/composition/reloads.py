@@ -1,6 +1,8 @@
 """Reloads of models, teams, keys and secrets.
 
 Rule: the admin key is never the key of a team, neither at the start nor after a reload.
+
+Fails with: `SettingsError` at the start. A wrong file is reported later, and the version before stays.
 """
 
 from collections.abc import Mapping

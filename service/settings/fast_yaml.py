@@ -3,6 +3,8 @@
 Rule: this reader accepts plain documents only, which both readers read alike. Its result for wrong documents, for rare
 syntax and for differences between YAML 1.1 and 1.2 is `NOT_PLAIN`. `read_yaml` then uses the strict reader. Only the
 strict reader refuses a document, so messages do not depend on this module.
+
+Fails with: nothing.
 """
 
 import re

@@ -1,7 +1,9 @@
 """Line numbers for messages about mistakes in settings files.
 
 Rule: a file is parsed again only for a message. A key that is missing from the file has the line of the closest key
-above it. A file that cannot be read has no lines.
+above it.
+
+Fails with: nothing. A message about a file that cannot be read has no line.
 """
 
 from collections.abc import Iterable, Iterator

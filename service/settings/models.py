@@ -1,7 +1,7 @@
 """Catalog of models, prices and routes, read from `models.yaml`.
 
-Rule: each mistake that would fail a later request is refused at the start. Examples are a route without a price in
-effect, a price that does not cover an offer of its model, an unknown field, and an undefined name.
+Rule: each mistake that would fail a later request is refused at the start: a route without a price in effect, a price
+that does not cover an offer of its model, an unknown field, an undefined name.
 
 Fails with: `SettingsError`.
 """
@@ -314,7 +314,7 @@ def _unpriced(model: Model, route: Route, price: Price) -> str | None:
     if unpriced or not tokens.tiers:
         return f"grid and no table for the tier '{unpriced[0]}'" if unpriced else "grid and no table"
     if fields & INPUT_IMAGE_FIELDS and not tokens.image_in_per_reference:
-        return "image_in_per_reference, and the route carries pictures"
+        return "image_in_per_reference, and the route carries images"
     return _unpriced_in_table(model, (route.sizes or model.sizes).choices, tokens)
 
 

@@ -65,7 +65,7 @@ def read_storage(environment: Mapping[str, str]) -> Storage | None:
 
 def _to_folder(address: SplitResult) -> ImageFolder:
     if address.netloc not in {"", "localhost"} or not address.path.startswith("/"):
-        raise SettingsError("STORAGE_URL: a file address has three slashes and a path, such as file:///srv/pictures")
+        raise SettingsError("STORAGE_URL: a file address has three slashes and a path, such as file:///srv/images")
     return ImageFolder(Path(unquote(address.path)))
 
 

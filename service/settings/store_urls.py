@@ -1,9 +1,9 @@
 """Addresses of the stores, with their passwords: `REDIS_URL`, `CACHE_REDIS_URL` and `DATABASE_URL`.
 
-Rule: each is a variable, or a file with the whole address (`REDIS_URL_FILE`), or a variable without a password and a
-file with the password alone (`REDIS_PASSWORD_FILE`). While the gateway runs, only user and password may change. An
-unescaped `@`, `/`, `?` or `#` of a password would make its rest a host, a path or a parameter, which messages name.
-Such an address is refused before its parts are read.
+Rule: an address is a variable, or the content of a file (`REDIS_URL_FILE`). A password may have a file of its own
+(`REDIS_PASSWORD_FILE`) beside a variable without it. While the gateway runs, only user and password may change. After
+an unescaped `@`, `/`, `?` or `#`, the rest of a password would be a host, a path or a parameter. Messages name those,
+so such an address is refused before its parts are read.
 
 Fails with: `SettingsError`, which does not repeat the address, because it may hold a password.
 """

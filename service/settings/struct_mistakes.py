@@ -2,6 +2,8 @@
 
 Rule: the part with the first mistake is removed and the rest decoded again, until no mistake or no value is left. A
 mistake that follows from a removed part is not reported. The message for an unknown key suggests a similar known key.
+
+Fails with: nothing; mistakes are part of the result. A value that contains itself is a `RecursionError`.
 """
 
 import re
