@@ -122,9 +122,7 @@ async def _open_count(config: Path | None, data_dir: Path) -> AsyncIterator[Coun
     )
     results = _results(settings, data_dir)
     try:
-        yield CountCachedResults(
-            results=results, config=FixedConfig(config_snapshot), shared=settings.cache.shared
-        )
+        yield CountCachedResults(results=results, config=FixedConfig(config_snapshot), shared=settings.cache.shared)
     finally:
         await results.close()
 
