@@ -1,4 +1,4 @@
-"""The real ledger and turnstile by a clock that tests set: the same scripts, which read a list instead of the time."""
+"""The real quota store and shared health by a clock that tests set: their scripts read a list instead of the time."""
 
 import hashlib
 from dataclasses import dataclass
@@ -66,8 +66,8 @@ class ClockedLedger(RedisQuotaStore):
         self.clock.now = now
 
 
-class ClockedTurnstile(RedisSharedHealth):
-    """The real turnstile; `now` is its clock."""
+class ClockedSharedHealth(RedisSharedHealth):
+    """The real shared health; `now` is its clock."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, timeout_seconds=LONG_TIMEOUT_SECONDS)

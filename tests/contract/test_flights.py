@@ -60,7 +60,7 @@ async def test_of_many_who_find_the_leader_gone_one_leads(harness: FlightHarness
     assert Counter(status.role for status in seats) == {Role.LEADER: 1, Role.FOLLOWER: RACERS - 1}
 
 
-async def test_a_flight_that_was_sent_is_led_by_nobody_else(harness: FlightHarness) -> None:
+async def test_no_other_request_leads_a_flight_that_was_sent(harness: FlightHarness) -> None:
     await harness.acquire("one")
     for _ in range(2):
         await harness.mark_sent("one")
@@ -69,7 +69,7 @@ async def test_a_flight_that_was_sent_is_led_by_nobody_else(harness: FlightHarne
 
 
 @pytest.mark.parametrize("failure", [None, *FAILURES])
-async def test_a_landing_is_told_to_everybody(harness: FlightHarness, failure: Failure | None) -> None:
+async def test_any_identical_request_gets_the_end_of_a_flight(harness: FlightHarness, failure: Failure | None) -> None:
     await harness.acquire("one")
     await harness.mark_sent("one")
     for _ in range(2):
@@ -92,7 +92,7 @@ async def test_a_landing_is_the_end(harness: FlightHarness) -> None:
     assert await harness.acquire("two") == FINISHED
 
 
-async def test_a_landing_is_told_longer_to_who_asks_again(harness: FlightHarness) -> None:
+async def test_retries_get_the_end_of_a_flight_for_longer(harness: FlightHarness) -> None:
     await harness.acquire("one")
     await harness.finish("one", BLOCKED, 0, again_seconds=60)
     assert await harness.acquire("two", is_retry=True) == FlightStatus(role=Role.FINISHED, failure=BLOCKED)
@@ -102,14 +102,14 @@ async def test_a_landing_is_told_longer_to_who_asks_again(harness: FlightHarness
     assert await harness.acquire("three", is_retry=True) == FINISHED
 
 
-async def test_a_landing_is_not_told_to_who_wants_something_new(harness: FlightHarness) -> None:
+async def test_requests_for_new_images_do_not_get_the_end_of_a_flight(harness: FlightHarness) -> None:
     await harness.acquire("one")
     await harness.finish("one", BLOCKED)
     assert await harness.acquire("two", only_in_flight=True) == LEAD
     assert await harness.acquire("three", only_in_flight=True) == WAIT
 
 
-async def test_a_remembered_failure_is_told_instead_of_leading(harness: FlightHarness) -> None:
+async def test_a_request_with_a_remembered_failure_does_not_lead(harness: FlightHarness) -> None:
     assert await harness.recall_failure("search-1 a fox") is None
     await harness.remember_failure("search-1 a fox", BLOCKED)
     assert await harness.recall_failure("search-1 a fox") == BLOCKED
@@ -195,7 +195,7 @@ async def test_who_asks_again_is_dealt_one_that_was_dealt(harness: FlightHarness
     assert await harness.assign_sample(again=True) == 1
 
 
-async def test_a_failure_of_a_series_is_told_instead_of_a_number(harness: FlightHarness) -> None:
+async def test_a_remembered_failure_of_a_series_comes_instead_of_a_number(harness: FlightHarness) -> None:
     await harness.remember_failure("search-1 fails", BLOCKED)
     assert await harness.assign_sample(failure_name="search-1 fails") == BLOCKED
     assert await harness.assign_sample(failure_name="search-2 fails") == 0
@@ -249,7 +249,7 @@ async def test_a_result_is_handed_over_to_those_who_wait(harness: FlightHarness)
     assert await harness.take_shared_result(waited=False) is None
 
 
-async def test_nothing_is_handed_over_where_nobody_waits(harness: FlightHarness) -> None:
+async def test_no_result_is_shared_while_no_request_waits(harness: FlightHarness) -> None:
     await harness.acquire("one")
     assert not await harness.share_result("one")
     await harness.finish("one")
@@ -326,7 +326,7 @@ async def test_a_silent_leader_is_replaced_before_it_has_sent(harness: FlightHar
     assert await harness.acquire("three") == WAIT
 
 
-async def test_a_silent_leader_that_nobody_replaced_goes_on(harness: FlightHarness) -> None:
+async def test_a_silent_leader_that_was_not_replaced_goes_on(harness: FlightHarness) -> None:
     await harness.acquire("one", OVER)
     await harness.extend("one")
     assert await harness.acquire("two") == WAIT
@@ -375,7 +375,7 @@ async def test_a_store_that_was_emptied_has_no_flights(harness: FlightHarness) -
 
 
 @pytest.mark.parametrize("kind", ["fake", "server", CLUSTER])
-async def test_without_the_store_nobody_is_admitted(kind: str) -> None:
+async def test_without_the_store_no_request_is_admitted(kind: str) -> None:
     scheme = "redis+cluster" if kind == "cluster" else "redis"
     flights: Flights = FakeFlights() if kind == "fake" else RedisFlights(f"{scheme}://127.0.0.1:9")
     if isinstance(flights, FakeFlights):
@@ -447,7 +447,7 @@ async def test_in_memory_numbers_go_on_for_five_seconds() -> None:
         assert number == await flights.assign_sample("search", new_series(), is_retry=False, has_others_in_flight=False)
 
 
-async def test_in_memory_time_goes_on_when_told() -> None:
+async def test_in_memory_time_is_set_by_the_test() -> None:
     flights = FakeFlights(lease_seconds=30, memory_seconds=600)
     await flights.acquire("search", "f1", "one")
     await flights.mark_sent("search", "f1", "one")

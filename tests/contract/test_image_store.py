@@ -203,6 +203,6 @@ async def test_a_folder_shows_what_was_never_finished_and_keeps_what_is_not_ours
     async for batch in store.list_all():
         await store.delete(expired_names(batch, datetime.now(UTC), 86_400))
 
-    assert sorted(os.listdir(tmp_path)) == sorted(  # noqa: PTH208 (a folder in a test blocks nobody)
+    assert sorted(os.listdir(tmp_path)) == sorted(  # noqa: PTH208 (a folder in a test blocks no request)
         [NAME, f"{OTHER}#23", "notes.txt", "img_holiday.png", "folder", "link"]
     )

@@ -95,7 +95,7 @@ async def test_of_many_that_ask_at_once_one_has_it(leases: Leases) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fake", "sqlite", "postgresql"])
-async def test_a_database_that_is_away_is_told(kind: str, absent_database: Callable[[str], str]) -> None:
+async def test_a_database_that_is_away_is_an_error(kind: str, absent_database: Callable[[str], str]) -> None:
     if kind == "fake":
         leases: Leases = FakeLeases()
         leases.down = True  # type: ignore[attr-defined]

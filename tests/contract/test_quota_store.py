@@ -90,22 +90,22 @@ async def test_a_limit_without_room_refuses_and_nothing_is_held(
 
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize(
-    ("measures", "told"),
+    ("measures", "reported"),
     [
         ((Measure.CONCURRENT, Measure.REQUESTS), Measure.REQUESTS),
         ((Measure.REQUESTS, Measure.DAY), Measure.DAY),
         ((Measure.DAY, Measure.MONTH), Measure.MONTH),
     ],
 )
-async def test_of_several_limits_without_room_the_one_that_lasts_longest_is_told(
-    stage: QuotaHarness, order: int, measures: tuple[Measure, ...], told: Measure
+async def test_of_several_limits_without_room_the_one_that_lasts_longest_is_reported(
+    stage: QuotaHarness, order: int, measures: tuple[Measure, ...], reported: Measure
 ) -> None:
     most = {Measure.CONCURRENT: 1, Measure.REQUESTS: 1, Measure.DAY: 20 * CENT, Measure.MONTH: 20 * CENT}
     limits = [Limit(TEAM, measure, most[measure]) for measure in measures][::order]
     await stage.ledger.hold(stage.team, [stage.hold_request()], limits, state=SENT)
     with pytest.raises(LimitExceeded) as refused:
         await stage.ledger.hold(stage.team, [stage.hold_request()], limits, state=SENT)
-    assert refused.value.limit_status.limit.measure is told
+    assert refused.value.limit_status.limit.measure is reported
     never = Limit(KEY, Measure.IMAGES, 0)
     with pytest.raises(LimitExceeded) as refused:
         await stage.ledger.hold(stage.team, [stage.hold_request()], [*limits, never], state=SENT)
@@ -380,7 +380,7 @@ async def test_a_rebuild_from_old_sums_does_nothing(stage: QuotaHarness) -> None
     assert not await stage.ledger.rebuild(stage.team, before, spent, ())
 
 
-async def test_an_emptied_store_admits_nobody_until_it_is_rebuilt(stage: QuotaHarness) -> None:
+async def test_an_emptied_store_admits_no_request_until_it_is_rebuilt(stage: QuotaHarness) -> None:
     claim = stage.hold_request()
     await stage.ledger.hold(stage.team, [claim], [DAILY], state=SENT)
     await stage.store.empty(stage.team)

@@ -16,14 +16,14 @@ from service.domain.ledger import HoldState
 from service.domain.limit_errors import SECOND
 from service.domain.quota_limits import TEAM, Limit, Measure
 from service.usecases.ports.shared_health import Caps, SlotRequest
-from tests.contract.clocks import ClockedLedger, ClockedTurnstile
+from tests.contract.clocks import ClockedLedger, ClockedSharedHealth
 from tests.fakes.quota_store import NOW, FakeQuotaStore
 from tests.fakes.shared_health import FakeSharedHealth
 from tests.support.profiles import examples
 from tests.support.quota_stores import FakeStore, QuotaHarness
 
 MINUTE = 60 * SECOND
-KINDS = ("fake ledger", "ledger", "fake turnstile", "turnstile")
+KINDS = ("fake ledger", "ledger", "fake shared health", "shared health")
 NEVER = -1.0
 BYTES = 1024
 
@@ -58,33 +58,33 @@ class Ledgers:
 
 
 @dataclass
-class Turnstiles:
+class SharedHealthLimit:
     """Images of an account."""
 
-    turnstile: FakeSharedHealth | ClockedTurnstile
+    shared_health: FakeSharedHealth | ClockedSharedHealth
     backend: str
     most: int
 
     async def ask(self, amount: int) -> float | None:
         """None if it was admitted, else the seconds to wait."""
         slot_request = SlotRequest(name=uuid.uuid4().hex, calls=1, images=amount, lease_seconds=60)
-        full = await self.turnstile.acquire_slots(self.backend, slot_request, Caps(images_per_minute=self.most))
+        full = await self.shared_health.acquire_slots(self.backend, slot_request, Caps(images_per_minute=self.most))
         if full is None:
             return None
         return NEVER if full.wait_seconds is None else full.wait_seconds
 
     def set_clock(self, now: int) -> None:
-        self.turnstile.now = now
+        self.shared_health.now = now
 
 
 @asynccontextmanager
-async def limited(kind: str, url: str, most: int) -> AsyncIterator[Ledgers | Turnstiles]:
+async def limited(kind: str, url: str, most: int) -> AsyncIterator[Ledgers | SharedHealthLimit]:
     name = uuid.uuid4().hex[:12]
-    if kind.endswith("turnstile"):
-        turnstile = FakeSharedHealth() if kind.startswith("fake") else ClockedTurnstile(url)
-        yield Turnstiles(turnstile, name, most)
-        if isinstance(turnstile, ClockedTurnstile):
-            await turnstile.close()
+    if kind.endswith("shared health"):
+        shared_health = FakeSharedHealth() if kind.startswith("fake") else ClockedSharedHealth(url)
+        yield SharedHealthLimit(shared_health, name, most)
+        if isinstance(shared_health, ClockedSharedHealth):
+            await shared_health.close()
         return
     ledger = FakeQuotaStore() if kind.startswith("fake") else ClockedLedger(url)
     stage = QuotaHarness(FakeStore(), name, ledger)
@@ -108,7 +108,7 @@ class Log:
         return self.within(now, MINUTE) + amount <= self.most
 
 
-async def run_steps(subject: Ledgers | Turnstiles, steps: list[tuple[int, int]]) -> None:
+async def run_steps(subject: Ledgers | SharedHealthLimit, steps: list[tuple[int, int]]) -> None:
     log, now = Log(subject.most), NOW + 300_000
     for later, amount in steps:
         now += later

@@ -215,7 +215,7 @@ def test_any_result_survives(redis_url: str, stored: Result) -> None:
     assert asyncio.run(put_and_get()) == stored
 
 
-async def test_in_memory_time_goes_on_when_told() -> None:
+async def test_in_memory_time_is_set_by_the_test() -> None:
     results = FakeResultStore()
     await results.put("search", "r1", build_result(), 60)
     results.now += 59_999_999

@@ -48,93 +48,93 @@ def opening(seconds: float = 30, reason: FailureKind = DOWN, in_a_row: int = 1) 
     return SharedOpening(reason=reason, seconds=seconds, openings=in_a_row)
 
 
-async def hear(gate: SharedHealthHarness) -> SharedHealth:
+async def read_shared(gate: SharedHealthHarness) -> SharedHealth:
     return await gate.store.sync(gate.backend, HealthUpdate())
 
 
-async def tell(gate: SharedHealthHarness, base: int, opened: SharedOpening | None) -> SharedHealth:
+async def share(gate: SharedHealthHarness, base: int, opened: SharedOpening | None) -> SharedHealth:
     return await gate.store.sync(gate.backend, HealthUpdate(change=BreakerChange(base_version=base, opening=opened)))
 
 
 def says(shared: SharedHealth) -> tuple[bool, SharedOpening | None]:
-    """Was it taken, and what is known? Seconds are rounded, because they go by."""
+    """Return whether the change was accepted, and the opening with rounded seconds."""
     known = shared.opening
     return shared.is_accepted, known and replace(known, seconds=round(known.seconds))
 
 
-async def test_of_a_backend_that_nobody_told_of_nothing_is_known(gate: SharedHealthHarness) -> None:
-    assert await hear(gate) == SharedHealth()
-    await tell(gate, 0, opening())
-    assert await hear(replace(gate, backend=f"{gate.backend}-2")) == SharedHealth()
+async def test_of_a_new_backend_nothing_is_known(gate: SharedHealthHarness) -> None:
+    assert await read_shared(gate) == SharedHealth()
+    await share(gate, 0, opening())
+    assert await read_shared(replace(gate, backend=f"{gate.backend}-2")) == SharedHealth()
 
 
 @pytest.mark.parametrize("reason", FailureKind)
-async def test_an_opening_is_heard_by_everybody(gate: SharedHealthHarness, reason: FailureKind) -> None:
-    told = await tell(gate, 0, opening(30, reason, 3))
-    assert says(told) == (True, opening(30, reason, 3))
-    heard = await hear(gate)
-    assert (heard.version, says(heard)) == (told.version, (False, opening(30, reason, 3)))
-    assert heard.version > 0
+async def test_an_opening_is_shared_with_all_replicas(gate: SharedHealthHarness, reason: FailureKind) -> None:
+    shared = await share(gate, 0, opening(30, reason, 3))
+    assert says(shared) == (True, opening(30, reason, 3))
+    read = await read_shared(gate)
+    assert (read.version, says(read)) == (shared.version, (False, opening(30, reason, 3)))
+    assert read.version > 0
 
 
-async def test_a_closing_is_heard_by_everybody(gate: SharedHealthHarness) -> None:
-    first = await tell(gate, 0, opening())
-    second = await tell(gate, first.version, None)
+async def test_a_closing_is_shared_with_all_replicas(gate: SharedHealthHarness) -> None:
+    first = await share(gate, 0, opening())
+    second = await share(gate, first.version, None)
     assert says(second) == (True, None)
     assert second.version > first.version
-    assert await hear(gate) == replace(second, is_accepted=False)
+    assert await read_shared(gate) == replace(second, is_accepted=False)
 
 
-async def test_a_change_whose_base_is_old_is_not_taken(gate: SharedHealthHarness) -> None:
-    first = await tell(gate, 0, opening(30))
-    assert says(await tell(gate, 1, opening(20, REFUSED))) == (False, opening(30))
-    assert says(await tell(gate, 1, None)) == (False, opening(30))
-    second = await tell(gate, first.version, None)
+async def test_a_change_with_an_old_base_version_is_not_accepted(gate: SharedHealthHarness) -> None:
+    first = await share(gate, 0, opening(30))
+    assert says(await share(gate, 1, opening(20, REFUSED))) == (False, opening(30))
+    assert says(await share(gate, 1, None)) == (False, opening(30))
+    second = await share(gate, first.version, None)
     for opened in (opening(90), None):
-        found = await tell(gate, first.version, opened)
-        assert (found.version, says(found)) == (second.version, (False, None))
+        shared = await share(gate, first.version, opened)
+        assert (shared.version, says(shared)) == (second.version, (False, None))
 
 
 async def test_of_two_openings_the_longer_one_counts(gate: SharedHealthHarness) -> None:
-    first = await tell(gate, 0, opening(5))
-    second = await tell(gate, 0, opening(60, REFUSED))
+    first = await share(gate, 0, opening(5))
+    second = await share(gate, 0, opening(60, REFUSED))
     assert says(second) == (True, opening(60, REFUSED))
-    assert says(await tell(gate, first.version, opening(10))) == (False, opening(60, REFUSED))
+    assert says(await share(gate, first.version, opening(10))) == (False, opening(60, REFUSED))
 
 
 async def test_an_opening_whose_time_is_up_is_known(gate: SharedHealthHarness) -> None:
-    first = await tell(gate, 0, opening(0))
-    assert says(await hear(gate)) == (False, opening(0))
-    assert says(await tell(gate, first.version, opening(10, DOWN, 2))) == (True, opening(10, DOWN, 2))
+    first = await share(gate, 0, opening(0))
+    assert says(await read_shared(gate)) == (False, opening(0))
+    assert says(await share(gate, first.version, opening(10, DOWN, 2))) == (True, opening(10, DOWN, 2))
 
 
-async def test_a_store_that_was_emptied_takes_everything(gate: SharedHealthHarness) -> None:
-    told = await tell(gate, 0, opening())
+async def test_an_emptied_store_accepts_every_change(gate: SharedHealthHarness) -> None:
+    shared = await share(gate, 0, opening())
     await gate.empty()
-    assert await hear(gate) == SharedHealth()
-    assert says(await tell(gate, told.version, opening(9, REFUSED, 2))) == (True, opening(9, REFUSED, 2))
+    assert await read_shared(gate) == SharedHealth()
+    assert says(await share(gate, shared.version, opening(9, REFUSED, 2))) == (True, opening(9, REFUSED, 2))
 
 
-async def test_accounts_are_left_in_peace_until_the_latest_time_that_anybody_knows(gate: SharedHealthHarness) -> None:
+async def test_a_model_is_blocked_until_the_latest_time_that_a_replica_knows(gate: SharedHealthHarness) -> None:
     async def blocked(**models: float) -> Mapping[str, float]:
-        found = await gate.store.sync(gate.backend, HealthUpdate(blocked=models))
-        return {model: round(seconds) for model, seconds in found.blocked.items()}
+        shared = await gate.store.sync(gate.backend, HealthUpdate(blocked=models))
+        return {model: round(seconds) for model, seconds in shared.blocked.items()}
 
     assert await blocked(painter=30, sketcher=40) == {"painter": 30, "sketcher": 40}
     assert await blocked(painter=20, sketcher=50) == {"painter": 30, "sketcher": 50}
     assert await blocked(gone=0) == {"painter": 30, "sketcher": 50}
     assert await blocked() == {"painter": 30, "sketcher": 50}
-    assert (await hear(replace(gate, backend=f"{gate.backend}-2"))).blocked == {}
+    assert (await read_shared(replace(gate, backend=f"{gate.backend}-2"))).blocked == {}
 
 
 async def probe(gate: SharedHealthHarness, name: str, version: int = 0) -> bool:
     return await gate.store.claim_probe(gate.backend, name, version)
 
 
-async def test_one_probes_at_a_time(gate: SharedHealthHarness) -> None:
-    found = await asyncio.gather(*(probe(gate, f"t{number}") for number in range(RACERS)))
-    assert sum(found) == 1
-    winner = f"t{found.index(True)}"
+async def test_one_replica_probes_at_a_time(gate: SharedHealthHarness) -> None:
+    results = await asyncio.gather(*(probe(gate, f"t{number}") for number in range(RACERS)))
+    assert sum(results) == 1
+    winner = f"t{results.index(True)}"
     await gate.store.release_slots(gate.backend, [("somebody", 1)])
     assert not await probe(gate, "late")
     await gate.store.release_slots(gate.backend, [("somebody", 1), (winner, 1)])
@@ -142,12 +142,12 @@ async def test_one_probes_at_a_time(gate: SharedHealthHarness) -> None:
     assert await probe(replace(gate, backend=f"{gate.backend}-2"), "late")
 
 
-async def test_nobody_probes_what_has_changed(gate: SharedHealthHarness) -> None:
-    told = await tell(gate, 0, opening(0))
+async def test_no_probe_is_granted_on_an_old_version(gate: SharedHealthHarness) -> None:
+    shared = await share(gate, 0, opening(0))
     assert not await probe(gate, "t1", 1)
-    assert await probe(gate, "t1", told.version)
+    assert await probe(gate, "t1", shared.version)
     await gate.empty()
-    assert await probe(gate, "t2", told.version)
+    assert await probe(gate, "t2", shared.version)
 
 
 async def test_a_probe_that_is_under_way_goes_on(gate: SharedHealthHarness) -> None:
@@ -158,32 +158,32 @@ async def test_a_probe_that_is_under_way_goes_on(gate: SharedHealthHarness) -> N
 
 
 async def enter(
-    gate: SharedHealthHarness, name: str, calls: int = 1, pictures: int = 1, lease: float = LEASE, **caps: int
+    gate: SharedHealthHarness, name: str, calls: int = 1, images: int = 1, lease: float = LEASE, **caps: int
 ) -> CapReached | None:
-    party = SlotRequest(name=name, calls=calls, images=pictures, lease_seconds=lease)
-    return await gate.store.acquire_slots(gate.backend, party, Caps(**caps))
+    slot_request = SlotRequest(name=name, calls=calls, images=images, lease_seconds=lease)
+    return await gate.store.acquire_slots(gate.backend, slot_request, Caps(**caps))
 
 
 CROWDED, TOO_MANY = CapReached(cap=Cap.CONCURRENT, wait_seconds=0), CapReached(cap=Cap.CONCURRENT)
 
 
-async def test_without_caps_everybody_goes_in(gate: SharedHealthHarness) -> None:
+async def test_without_caps_every_call_is_admitted(gate: SharedHealthHarness) -> None:
     assert [await enter(gate, f"t{number}", 100, 100) for number in range(10)] == [None] * 10
 
 
 async def test_no_more_calls_than_the_cap_are_under_way(gate: SharedHealthHarness) -> None:
-    found = await asyncio.gather(*(enter(gate, f"t{number}", concurrent=10) for number in range(RACERS)))
-    assert (found.count(None), found.count(CROWDED)) == (10, RACERS - 10)
+    results = await asyncio.gather(*(enter(gate, f"t{number}", concurrent=10) for number in range(RACERS)))
+    assert (results.count(None), results.count(CROWDED)) == (10, RACERS - 10)
 
 
-async def test_calls_go_in_together_or_not_at_all(gate: SharedHealthHarness) -> None:
+async def test_calls_of_a_slot_are_admitted_together_or_not_at_all(gate: SharedHealthHarness) -> None:
     assert await enter(gate, "t1", 3, concurrent=4) is None
     assert await enter(gate, "t2", 2, concurrent=4) == CROWDED
     assert await enter(gate, "t3", 1, concurrent=4) is None
     assert await enter(gate, "t4", 5, concurrent=4) == TOO_MANY
 
 
-async def test_who_leaves_makes_room(gate: SharedHealthHarness) -> None:
+async def test_a_released_slot_makes_room(gate: SharedHealthHarness) -> None:
     for name in ("t1", "t2"):
         assert await enter(gate, name, 2, concurrent=4) is None
     await gate.store.release_slots(gate.backend, [("t1", 2), ("nobody", 3)])
@@ -193,7 +193,7 @@ async def test_who_leaves_makes_room(gate: SharedHealthHarness) -> None:
     assert await enter(gate, "t4", 4, concurrent=4) is None
 
 
-async def test_calls_that_nobody_gave_back_go_with_their_lease(gate: SharedHealthHarness) -> None:
+async def test_calls_that_are_not_released_end_with_their_lease(gate: SharedHealthHarness) -> None:
     assert await enter(gate, "t1", 2, lease=OVER, concurrent=2) is None
     assert await enter(gate, "t2", 1, concurrent=2) is None
     assert await enter(gate, "t3", 2, lease=OVER, concurrent=2) == CROWDED
@@ -218,14 +218,14 @@ async def test_a_rate_is_whole_at_first_and_comes_back_after_a_minute(gate: Shar
     assert await enter(gate, "t6", 7, requests_per_minute=6) == CapReached(cap=Cap.REQUESTS)
 
 
-async def test_pictures_are_counted_beside_calls(gate: SharedHealthHarness) -> None:
+async def test_images_are_counted_beside_calls(gate: SharedHealthHarness) -> None:
     assert await enter(gate, "t1", 1, 10, images_per_minute=12) is None
     assert waits(await enter(gate, "t2", 1, 4, images_per_minute=12), Cap.IMAGES, 60)
     assert await enter(gate, "t3", 1, 13, images_per_minute=12) == CapReached(cap=Cap.IMAGES)
     assert await enter(gate, "t4", 1, 2, images_per_minute=12) is None
 
 
-async def test_nothing_is_taken_where_one_cap_is_in_the_way(gate: SharedHealthHarness) -> None:
+async def test_nothing_is_counted_if_one_cap_has_no_room(gate: SharedHealthHarness) -> None:
     caps = {"concurrent": 2, "requests_per_minute": 2, "images_per_minute": 4}
     assert await enter(gate, "t1", 1, 5, **caps) == CapReached(cap=Cap.IMAGES)
     assert await enter(gate, "t2", 3, 1, **caps) == TOO_MANY
@@ -239,40 +239,38 @@ async def test_nothing_is_taken_where_one_cap_is_in_the_way(gate: SharedHealthHa
 
 
 async def test_rates_are_not_overshot_by_many_at_once(gate: SharedHealthHarness) -> None:
-    found = await asyncio.gather(*(enter(gate, f"t{number}", 1, 3, images_per_minute=30) for number in range(RACERS)))
-    assert found.count(None) == 10
+    results = await asyncio.gather(*(enter(gate, f"t{number}", 1, 3, images_per_minute=30) for number in range(RACERS)))
+    assert results.count(None) == 10
 
 
 @pytest.mark.parametrize("kind", ["fake", "server", CLUSTER])
 async def test_without_the_store_nothing_is_known(kind: str) -> None:
     scheme = "redis+cluster" if kind == "cluster" else "redis"
-    turnstile: SharedHealthStore = (
-        FakeSharedHealth() if kind == "fake" else RedisSharedHealth(f"{scheme}://127.0.0.1:9")
-    )
-    if isinstance(turnstile, FakeSharedHealth):
-        turnstile.down = True
-    party = SlotRequest(name="t1", calls=1, images=1, lease_seconds=LEASE)
+    store: SharedHealthStore = FakeSharedHealth() if kind == "fake" else RedisSharedHealth(f"{scheme}://127.0.0.1:9")
+    if isinstance(store, FakeSharedHealth):
+        store.down = True
+    slot_request = SlotRequest(name="t1", calls=1, images=1, lease_seconds=LEASE)
     for call in (
-        turnstile.sync("alpha", HealthUpdate()),
-        turnstile.claim_probe("alpha", "t1", 0),
-        turnstile.acquire_slots("alpha", party, Caps(concurrent=1)),
-        turnstile.release_slots("alpha", [("t1", 1)]),
+        store.sync("alpha", HealthUpdate()),
+        store.claim_probe("alpha", "t1", 0),
+        store.acquire_slots("alpha", slot_request, Caps(concurrent=1)),
+        store.release_slots("alpha", [("t1", 1)]),
     ):
         with pytest.raises(StateUnavailable, match="does not answer"):
             await call
-    if isinstance(turnstile, RedisSharedHealth):
-        await turnstile.close()
+    if isinstance(store, RedisSharedHealth):
+        await store.close()
 
 
 class Replica:
-    """A gateway's turns at one backend. Its clock stands still unless a test moves it."""
+    """A gateway's admission to one backend. Its clock stands still unless a test moves it."""
 
     def __init__(self, gate: SharedHealthHarness, name: str, caps: Caps | None = None) -> None:
         self.now = 1000.0
         self.route = route(backend=gate.backend)
         self._numbers = iter(range(10_000))
         self.slots: dict[str, AsyncExitStack] = {}
-        self.turns = UpstreamAdmission(
+        self.admission = UpstreamAdmission(
             shared_health=gate.store,
             accounts={gate.backend: AccountLimits(caps=caps or Caps(), lease_seconds=LEASE)},
             rules=BreakerRules(),
@@ -283,25 +281,25 @@ class Replica:
 
     async def take(self, calls: int = 1, images: int = 0) -> Slot | Failure:
         slot = AsyncExitStack()
-        taken = await slot.enter_async_context(self.turns.slot(self.route, calls, images or calls))
+        taken = await slot.enter_async_context(self.admission.slot(self.route, calls, images or calls))
         if isinstance(taken, Slot):
             self.slots[taken.name] = slot
         return taken
 
-    def record(self, turn: Slot, outcome: CallOutcome, *rooms: RateLimit) -> None:
-        self.turns.record(turn, Reply(outcome=outcome, rate_limits=rooms))
+    def record(self, slot: Slot, outcome: CallOutcome, *rooms: RateLimit) -> None:
+        self.admission.record(slot, Reply(outcome=outcome, rate_limits=rooms))
 
-    async def leave(self, turn: Slot) -> None:
-        await self.slots.pop(turn.name).aclose()
+    async def leave(self, slot: Slot) -> None:
+        await self.slots.pop(slot.name).aclose()
 
     async def call(self, kind: FailureKind | None = None) -> None:
-        turn = await self.take()
-        assert isinstance(turn, Slot)
-        self.record(turn, failure(kind) if kind else build_generation())
-        await self.leave(turn)
+        slot = await self.take()
+        assert isinstance(slot, Slot)
+        self.record(slot, failure(kind) if kind else build_generation())
+        await self.leave(slot)
 
     def state(self) -> BreakerState:
-        (standing,) = self.turns.status()
+        (standing,) = self.admission.status()
         return standing.state
 
 
@@ -310,7 +308,7 @@ async def test_what_one_replica_opens_is_open_for_the_other(gate: SharedHealthHa
     await one.call(REFUSED)
     assert (one.state(), other.state()) == (BreakerState.OPEN, BreakerState.CLOSED)
     for replica in (one, other):
-        await replica.turns.sync()
+        await replica.admission.sync()
     refused = await other.take()
     assert isinstance(refused, Failure)
     assert (refused.kind, refused.asked) == (REFUSED, False)
@@ -322,27 +320,27 @@ async def test_an_opening_for_the_network_is_not_shared(gate: SharedHealthHarnes
     for _ in range(5):
         await one.call(DOWN)
     for replica in (one, other):
-        await replica.turns.sync()
+        await replica.admission.sync()
     assert (one.state(), other.state()) == (BreakerState.OPEN, BreakerState.CLOSED)
-    assert await hear(gate) == SharedHealth()
+    assert await read_shared(gate) == SharedHealth()
 
 
 async def test_what_a_replica_of_the_version_before_shares_of_the_network_is_neither_adopted_nor_erased(
     gate: SharedHealthHarness,
 ) -> None:
     replica = Replica(gate, "new")
-    await tell(gate, 0, opening(30, DOWN, 2))
-    await replica.turns.sync()
+    await share(gate, 0, opening(30, DOWN, 2))
+    await replica.admission.sync()
     assert replica.state() is BreakerState.CLOSED
 
     for _ in range(5):
         await replica.call(DOWN)
-    await replica.turns.sync()
+    await replica.admission.sync()
     replica.now += 5
     await replica.call()
-    await replica.turns.sync()
+    await replica.admission.sync()
     assert replica.state() is BreakerState.CLOSED
-    assert says(await hear(gate)) == (False, opening(30, DOWN, 2))
+    assert says(await read_shared(gate)) == (False, opening(30, DOWN, 2))
 
 
 async def test_a_replica_of_the_version_before_understands_what_is_shared_and_may_replace_it(
@@ -350,33 +348,33 @@ async def test_a_replica_of_the_version_before_understands_what_is_shared_and_ma
 ) -> None:
     replica = Replica(gate, "new")
     await replica.call(REFUSED)
-    await replica.turns.sync()
-    shared = await hear(gate)
+    await replica.admission.sync()
+    shared = await read_shared(gate)
     assert says(shared) == (False, opening(60, REFUSED))
 
-    await tell(gate, shared.version, opening(30, DOWN, 2))
-    await replica.turns.sync()
+    await share(gate, shared.version, opening(30, DOWN, 2))
+    await replica.admission.sync()
     await replica.call()
-    await replica.turns.sync()
+    await replica.admission.sync()
     assert replica.state() is BreakerState.CLOSED
-    assert says(await hear(gate)) == (False, opening(30, DOWN, 2))
+    assert says(await read_shared(gate)) == (False, opening(30, DOWN, 2))
 
 
 async def test_one_replica_probes_for_all(gate: SharedHealthHarness) -> None:
     replicas = [Replica(gate, f"r{number}") for number in range(4)]
     await replicas[0].call(REFUSED)
     for replica in replicas:
-        await replica.turns.sync()
+        await replica.admission.sync()
         replica.now += 61
     taken = await asyncio.gather(*(replica.take() for replica in replicas for _ in range(4)))
-    (probe,) = [turn for turn in taken if isinstance(turn, Slot)]
-    refusals = [each for each in taken if isinstance(each, Failure)]
-    assert {(each.kind, each.asked) for each in refusals} == {(FailureKind.SET_ASIDE, False)}
+    (probe,) = [slot for slot in taken if isinstance(slot, Slot)]
+    refusals = [refusal for refusal in taken if isinstance(refusal, Failure)]
+    assert {(refusal.kind, refusal.asked) for refusal in refusals} == {(FailureKind.SET_ASIDE, False)}
     prober = replicas[int(probe.name.partition("-")[0].removeprefix("r"))]
     prober.record(probe, build_generation())
     await prober.leave(probe)
     for replica in (prober, *replicas):
-        await replica.turns.sync()
+        await replica.admission.sync()
         assert replica.state() is BreakerState.CLOSED
 
 
@@ -384,10 +382,10 @@ async def test_caps_hold_for_all_replicas_together(gate: SharedHealthHarness) ->
     replicas = [Replica(gate, f"r{number}", Caps(concurrent=10)) for number in range(4)]
     racers = [replica for replica in replicas for _ in range(16)]
     taken = await asyncio.gather(*(replica.take() for replica in racers))
-    turns = [(replica, turn) for replica, turn in zip(racers, taken, strict=True) if isinstance(turn, Slot)]
-    assert len(turns) == 10
-    assert {each.kind for each in taken if isinstance(each, Failure)} == {FailureKind.BUSY}
-    for replica, turn in turns:
-        await replica.leave(turn)
-        await replica.turns.sync(only_changed=True)
+    slots = [(replica, slot) for replica, slot in zip(racers, taken, strict=True) if isinstance(slot, Slot)]
+    assert len(slots) == 10
+    assert {refusal.kind for refusal in taken if isinstance(refusal, Failure)} == {FailureKind.BUSY}
+    for replica, slot in slots:
+        await replica.leave(slot)
+        await replica.admission.sync(only_changed=True)
     assert isinstance(await replicas[0].take(10), Slot)

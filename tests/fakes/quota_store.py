@@ -128,7 +128,7 @@ class FakeQuotaStore:
             raise StateUnavailable("A hold of this request has ended already.")
         refusals = [self._limit_error(team, mine, limit, requested_amount(limit, hold_requests)) for limit in limits]
         if existing := [hold_request for hold_request in refusals if hold_request]:
-            raise max(existing, key=lambda each: each[0])[1]
+            raise max(existing, key=lambda refusal: refusal[0])[1]
         for limit in limits:
             if limit.measure in RATES:
                 self._minute(mine, limit).add(requested_amount(limit, hold_requests) or 0, self.now)

@@ -34,7 +34,7 @@ class FakeResultStore:
     async def put(self, team: str, name: str, result: Result, seconds: float) -> bool:
         images = tuple(replace(image, base64=bytes(image.base64)) for image in result.generation.images)
         try:
-            size = sum(len(base64.b64decode(each.base64, validate=True)) for each in images)
+            size = sum(len(base64.b64decode(image.base64, validate=True)) for image in images)
         except ValueError:
             return False
         if self.down or size > self._max_bytes or seconds <= 0:
