@@ -22,7 +22,7 @@ from service import __version__
 from service.adapters.dynamic_text import DynamicText
 from service.adapters.embedded_valkey import CACHE_OPTIONS, STATE_OPTIONS, EmbeddedError, Supervision, start_valkey
 from service.adapters.logs.event_log import EventLog, configure_logging
-from service.adapters.logs.log_stream import LossyLogStream
+from service.adapters.logs.nonblocking_writer import NonblockingWriter
 from service.adapters.metrics.expose import PATH, Exposition, metrics_server, process_registry
 from service.adapters.metrics.observer import MetricsObserver
 from service.adapters.sql.database import SchemaError
@@ -77,7 +77,7 @@ from service.settings.line_numbers import with_lines
 from service.settings.yaml_file import SettingsError, to_problems
 from service.usecases.background.supervisor import FatalReport
 from service.usecases.money.ledger_lease import LeaseHeld
-from service.usecases.ports.events import Listening, LogLineLost, ModelShutdownWarning
+from service.usecases.ports.events import Listening, ModelShutdownWarning
 from service.usecases.ports.observer import Observer, ObserverGroup
 
 DATA = Path("data")
@@ -156,21 +156,21 @@ def serve(
 ) -> None:
     """Run the gateway."""
     tune_malloc()
-    lines = configure_logging()
+    log_writer = configure_logging()
     options = ServeOptions(folder=config_folder(config), host=host, port=port, data=data_dir, dev=dev)
     start = read_start_config(options, os.environ)
     if dev:
         start = with_dev_key(start, data_dir)
     with closing(open_listeners(host, port, start.settings.metrics, start.settings.admin)) as listeners:
-        _serve(options, start, listeners, lines)
+        _serve(options, start, listeners, log_writer)
 
 
-def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, lines: LossyLogStream) -> None:
+def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, log_writer: NonblockingWriter) -> None:
     settings = start.settings
     metrics = MetricsObserver(version=__version__, python=platform.python_version())
     exposition = Exposition(metrics, process_registry())
     observer = ObserverGroup(metrics, EventLog(settings.logs.sample))  # a log line follows its metrics
-    lines.lost = lambda: metrics.record(LogLineLost())
+    log_writer.observer = observer
     for problem in start.warnings:
         observer.record(ModelShutdownWarning(problem=problem))
     fatal = FatalReport(observer)
@@ -208,7 +208,7 @@ def _serve(options: ServeOptions, start: StartConfig, listeners: Listeners, line
             metrics=listen_address(listeners.metrics or listeners.gateway) + PATH,
             admin=listen_address(listeners.admin or listeners.gateway) + "/admin/v1" if settings.admin_digest else "",
         )
-        run(gateway, serving, listeners, lambda: print_welcome(listening, gateway, start.secret, observer, lines))
+        run(gateway, serving, listeners, lambda: print_welcome(listening, gateway, start.secret, observer, log_writer))
 
 
 def _metrics_server(
@@ -260,12 +260,12 @@ def _open_cache(
 
 
 def print_welcome(
-    listening: Listening, gateway: Gateway, secret: str | None, observer: Observer, lines: LossyLogStream
+    listening: Listening, gateway: Gateway, secret: str | None, observer: Observer, log_writer: NonblockingWriter
 ) -> None:
     """Log the addresses and, with --dev, print a key and commands to try the gateway."""
     observer.record(listening)
     if secret:
-        lines.write(WELCOME.format(address=listening.address, secret=secret, folder=gateway.image_storage))
+        log_writer.write(WELCOME.format(address=listening.address, secret=secret, folder=gateway.image_storage))
 
 
 WELCOME = """

@@ -1,7 +1,6 @@
-"""`image-gateway metrics`: what there is to scrape, as the Markdown of `docs/metrics.md`.
+"""`image-gateway metrics`: the reference of all metrics, as the Markdown of `docs/metrics.md`.
 
-Rule: written from the declarations that the metrics are made from, so it cannot be wrong about names. Connects to
-nothing.
+Rule: the page is rendered from the declarations from which the metrics are built. The command connects to nothing.
 """
 
 import sys
@@ -11,14 +10,14 @@ from service.adapters.metrics.declared import SECTIONS, Declared, Kind
 
 HEAD = """# Metrics
 
-Written by `make metrics` from `service/adapters/metrics/declared.py`; a test fails where they differ. How to scrape is
-in [operations.md](operations.md#metrics), why they are as they are in [0023](decisions/0023-metrics.md).
+`make metrics` writes this page from `service/adapters/metrics/declared.py`; a test fails where they differ.
+[operations.md](operations.md#metrics) describes how to scrape, [0023](decisions/0023-metrics.md) the design.
 
-Every replica is one process and tells its own numbers. *Across* is how those of several replicas are put together: what
-is read from the shared stores is the same on each and must not be summed. Counters without labels, and those that are
-marked, are there at 0 from the first scrape; others appear with their first event, which `increase()` does not see.
-Durations are in seconds, money in US dollars: counted in whole nano-dollars from the entries of the ledger, so that it
-agrees with `/v1/usage`.
+Every replica is one process and exposes its own numbers. *Across* is the function that combines the values of replicas.
+Values from the shared stores are equal on all replicas and must not be summed. Counters without labels, and counters
+that start "From 0", have the value 0 from the first scrape. Other counters appear with their first event, which
+`increase()` does not count. Durations are in seconds. Money is in US dollars, counted in whole nano-dollars from the
+entries of the ledger, so it agrees with `/v1/usage`.
 """
 
 LABELS = {
@@ -51,19 +50,19 @@ LABELS = {
     "version": "of the gateway, or of the settings: 12 digits of the SHA-256 of `models.yaml` and `teams.yaml`",
     "python": "such as 3.11.7",
 }
-"""What the values of a label are."""
+"""Values of each label."""
 
 TAIL = """
 ## Labels
 
-No label holds a word of a caller's: what is in none of these lists is the empty text.
+No label has a text of a caller: a value that is in none of these lists becomes the empty text.
 
 | Label | Values |
 |---|---|
 """
 
 PROCESS = """
-Besides, `process_*`, `python_gc_*` and `python_info` of prometheus-client.
+Other metrics are `process_*`, `python_gc_*` and `python_info` of prometheus-client.
 """
 
 
@@ -73,13 +72,13 @@ def metrics() -> None:
 
 
 def document() -> str:
-    """The page."""
+    """Return the page."""
     return HEAD + "".join(_sections()) + PROCESS + TAIL + "".join(_labels())
 
 
 def _sections() -> Iterator[str]:
     for title, section in SECTIONS:
-        yield f"\n## {title}\n\n| Metric | Kind | Labels | Across | What |\n|---|---|---|---|---|\n"
+        yield f"\n## {title}\n\n| Metric | Kind | Labels | Across | Description |\n|---|---|---|---|---|\n"
         for metric in section:
             labels = ", ".join(metric.labels)
             cells = (f"`{metric.name}`", metric.kind.value, labels, metric.aggregate, f"{metric.help}{_notes(metric)}")
@@ -87,7 +86,7 @@ def _sections() -> Iterator[str]:
 
 
 def _notes(declared: Declared) -> str:
-    """What there is to say about starts and buckets."""
+    """Return the buckets or the start of a metric."""
     if declared.kind is Kind.HISTOGRAM:
         return f" Up to {', '.join(f'{bound:g}' for bound in declared.buckets)} s."
     return " From 0." if declared.initial_labels and declared.labels else ""

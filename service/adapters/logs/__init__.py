@@ -1,1 +1,1 @@
-"""The event log, and the stream that its lines go to."""
+"""The log of events, and the writer of its lines."""

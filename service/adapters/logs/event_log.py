@@ -1,7 +1,9 @@
-"""What happened, written down: one line for each request, and one for whatever went wrong inside it.
+"""Log of events: one line for each request, and one for each other event that has a line.
 
-Rule: this is the only module that logs. Lines are JSON unless they go to a terminal. They hold ids, sizes, times and
-verdicts; no secrets, no picture bytes, and no prompts unless the operator asked for them.
+Rule: the gateway logs in this module only. Lines are JSON, except on a terminal. Lines have ids, sizes, durations and
+outcomes. No line has a secret or image bytes; prompts appear only if the operator enabled them.
+
+Fails with: nothing; a line that cannot be written is lost and counted (`nonblocking_writer`).
 """
 
 import logging
@@ -14,7 +16,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from service.adapters.logs.log_stream import LossyLogStream
+from service.adapters.logs.nonblocking_writer import NonblockingWriter
 from service.domain.request_labels import Outcome
 from service.domain.routing import request_hash
 from service.usecases.ports.events import RequestFinished
@@ -27,7 +29,7 @@ LEVEL_BY_OUTCOME: Mapping[Outcome, int] = {
     Outcome.UNAVAILABLE: logging.WARNING,
     Outcome.INTERNAL: logging.ERROR,
 }
-"""Of a request's line, by how the request ended; others are `info`, because the caller alone can mend them."""
+"""Level of a request's line. All other outcomes are `info`, because only the caller can change them."""
 
 OPERATOR_ERROR_CODES = frozenset(
     {
@@ -39,23 +41,23 @@ OPERATOR_ERROR_CODES = frozenset(
         "loop_detected",
     }
 )
-"""Codes of errors that last until an operator acts: their lines are `error`."""
+"""Codes of errors that last until an operator acts. Lines of such requests are `error`."""
 
 SAMPLE_BUCKETS = 1_000_000
-SLOW_RENDERER = structlog.processors.JSONRenderer()  # takes anything, in ten times as long
-ERROR_STATUS = 400  # from this status on every request is written down
+SLOW_RENDERER = structlog.processors.JSONRenderer()  # encodes any value, in ten times as long
+ERROR_STATUS = 400  # from this status on every request is logged
 QUIET_PATHS = ("/health/",)
 
 
 def _request_level(event: RequestFinished) -> int:
-    """How urgent the line of a request is: by who has to act, not by the status, which a stream sends beforehand."""
+    """Return the level: the outcome decides, because a stream sends its status before it can fail."""
     level = LEVEL_BY_OUTCOME.get(event.outcome, logging.INFO)
     return logging.ERROR if level > logging.INFO and event.log_fields.get("error") in OPERATOR_ERROR_CODES else level
 
 
-def configure_logging(stream: TextIO = sys.stdout) -> LossyLogStream:
-    """Send everything, the server's own messages included, to one place in one form. Returns that place."""
-    lines = LossyLogStream(stream, lambda count: structlog.get_logger().error("log lines lost", count=count))
+def configure_logging(stream: TextIO = sys.stdout) -> NonblockingWriter:
+    """Send all log lines, including those of the server, to one writer in one format. Return the writer."""
+    writer = NonblockingWriter(stream, EventLog())
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -63,31 +65,31 @@ def configure_logging(stream: TextIO = sys.stdout) -> LossyLogStream:
     last: Processor = structlog.dev.ConsoleRenderer(pad_event_to=0) if stream.isatty() else render_json
     structlog.configure(
         processors=[*shared, last],
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", lines)),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", writer)),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(lines)
+    handler = logging.StreamHandler(writer)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=last, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # a line for each oddity of a caller's picture, in its words
-    return lines
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # Pillow warns about a caller's image, and quotes it
+    return writer
 
 
 def render_json(logger: WrappedLogger, name: str, event: EventDict) -> str:
-    """One line. Whatever is not ASCII is escaped, so that no terminal takes it for an order to itself."""
+    """Return one line. Characters outside of ASCII are escaped, because a terminal could run them as commands."""
     try:
         line = msgspec.json.encode(event, enc_hook=repr).decode("ascii")
-    except ValueError:  # there is something else, or half a character
+    except ValueError:  # a value that msgspec cannot encode, or a lone surrogate
         return cast("str", SLOW_RENDERER(logger, name, event))
     return line
 
 
 class EventLog(Observer):
-    """The observer that logs. Of requests that went well it writes down a share, `sample`, and of others all.
+    """Observer that logs. It logs the share `sample` of the successful requests, and all failed requests.
 
-    Which ones is a matter of their ids, so that all replicas agree, and whoever looks knows what to expect.
+    The id of a request decides whether it is in the sample, so all replicas agree.
     """
 
     def __init__(self, sample: float = 1.0) -> None:

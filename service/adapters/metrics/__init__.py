@@ -1,1 +1,1 @@
-"""Metrics: `declared` lists them, `observe` counts what happens, `families` hold the numbers, `expose` tells them."""
+"""Metrics: `declared` lists them, `observer` counts events, `prometheus_text` renders and `expose` serves numbers."""

@@ -1,7 +1,7 @@
-"""Which metrics there are: one table, from which they are made, told and documented (`docs/metrics.md`).
+"""Declarations of all metrics, from which the gateway builds, exposes and documents them (`docs/metrics.md`).
 
-Rule: a label takes its values from the settings or from an enum. Base units; money is US dollars. What is alerted on
-at its first increase `starts` at zero. Pure data.
+Rule: values of a label come from the settings or from an enum. Units are base units; money is in US dollars. A counter
+whose first increase raises an alert has `initial_labels`, and so starts at 0.
 """
 
 from collections.abc import Iterable
@@ -13,19 +13,21 @@ from service.domain.pricing import NANO
 
 
 class Kind(StrEnum):
-    """What Prometheus calls it."""
+    """Type of a metric in Prometheus."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # there is one of each, which is found by itself
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # each metric is one object, and a key by identity
 class Declared:
-    """One metric. It is kept in whole units, `scale` of which make one that is told.
+    """One metric.
 
-    `initial_labels` are labels that are there at zero from the first scrape; `aggregate` is how replicas are put
-    together.
+    Attributes:
+        scale: Number of counted whole units in one exposed unit, such as nano-dollars in a dollar.
+        initial_labels: Series that have the value 0 from the first scrape.
+        aggregate: PromQL function that combines the values of replicas.
     """
 
     name: str
@@ -47,14 +49,14 @@ MAX = "max"
 
 
 def combinations(*values: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """Every combination."""
+    """Return all combinations of label values."""
     return tuple(product(*values))
 
 
 def counter(
     name: str, text: str, *labels: str, scale: int = 1, initial_labels: tuple[tuple[str, ...], ...] = ()
 ) -> Declared:
-    """A number that only grows. Without labels it is there from the start."""
+    """Declare a number that only grows. Without labels it has the value 0 from the first scrape."""
     return Declared(
         name=name,
         kind=Kind.COUNTER,
@@ -66,12 +68,12 @@ def counter(
 
 
 def gauge(name: str, text: str, *labels: str, scale: int = 1, aggregate: str = "sum") -> Declared:
-    """A number that goes up and down."""
+    """Declare a number that can rise and fall."""
     return Declared(name=name, kind=Kind.GAUGE, help=text, labels=labels, scale=scale, aggregate=aggregate)
 
 
 def histogram(name: str, text: str, *labels: str, buckets: tuple[float, ...]) -> Declared:
-    """Seconds, and how many took at most so many."""
+    """Declare a distribution of durations; `buckets` are upper bounds in seconds."""
     return Declared(name=name, kind=Kind.HISTOGRAM, help=text, labels=labels, buckets=buckets)
 
 

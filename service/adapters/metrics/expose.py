@@ -1,8 +1,9 @@
-"""Tells metrics to whoever scrapes: as Prometheus text or OpenMetrics, whichever is asked for.
+"""Exposition of metrics as Prometheus text or OpenMetrics, and a server for a separate port.
 
-Rule: a scrape reads memory only. The families come first, then what prometheus-client knows of the process, from a
-registry of our own. On a port of its own a thread answers, so also while the event loop is held up. A scraper that
-hangs up is no line in the log; a thread that ends by itself is reported.
+Rule: a scrape reads memory only. The gateway's families come first, then the metrics of prometheus-client about the
+process. A separate port is served by a thread, so scrapes are answered while the event loop is busy.
+
+Fails with: a disconnected scraper is not logged. A server thread that ends by itself is passed to `fail`.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,11 +22,11 @@ PATH = "/metrics"
 PATHS = frozenset({PATH, f"{PATH}/"})
 OPENMETRICS = "application/openmetrics-text"
 IDLE_SECONDS = 75.0
-STOP_POLL_SECONDS = 0.1  # between looks whether the port is to be closed
+STOP_POLL_SECONDS = 0.1  # interval at which the thread checks whether it has to stop
 
 
 def process_registry() -> CollectorRegistry:
-    """What is known of this process and its Python."""
+    """Return a registry with the metrics of this process and its Python."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
@@ -47,32 +48,32 @@ class Exposition:
 
 
 class MetricsServer(ThreadingHTTPServer):
-    """A thread for each connection."""
+    """HTTP server with a thread for each connection."""
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A connection that broke is over; the standard library would print a traceback."""
+        """Ignore a broken connection, for which the standard library would print a traceback."""
 
 
 @contextmanager
 def metrics_server(exposition: Exposition, listener: socket, fail: Callable[[str], None]) -> Iterator[None]:
-    """Answer scrapes on a port of their own for the length of a block. `fail` gets the reason of an earlier end."""
+    """Serve scrapes on a separate port within a block. `fail` receives the reason if the server ends before."""
 
-    class Scraped(BaseHTTPRequestHandler):
-        """One connection."""
+    class ScrapeHandler(BaseHTTPRequestHandler):
+        """Handler of one connection."""
 
         timeout = IDLE_SECONDS
         protocol_version = "HTTP/1.1"
 
         def do_HEAD(self) -> None:
-            """Answer as GET does, without the body."""
-            self._head()
+            """Send the headers of a GET."""
+            self._send_headers()
 
         def do_GET(self) -> None:
-            """Answer with the metrics; there is nothing else here."""
-            self.wfile.write(self._head())
+            """Send the metrics."""
+            self.wfile.write(self._send_headers())
 
-        def _head(self) -> bytes:
-            """Send the head of the answer, and give its body."""
+        def _send_headers(self) -> bytes:
+            """Send the headers and return the body."""
             if self.path.partition("?")[0] not in PATHS:
                 self.send_error(404)
                 return b""
@@ -84,19 +85,19 @@ def metrics_server(exposition: Exposition, listener: socket, fail: Callable[[str
             return body
 
         def version_string(self) -> str:
-            """Who answers; which Python is nobody's business."""
+            """Return the `Server` header, without the version of Python."""
             return "image-gateway"
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the standard library's name)
-            """Write nothing down."""
+            """Log nothing."""
 
     def serve() -> None:
         try:
             server.serve_forever(STOP_POLL_SECONDS)
-        except (OSError, ValueError) as error:  # its socket is gone
+        except (OSError, ValueError) as error:  # the socket is closed
             fail(f"Metrics cannot be served any more: {error}.")
 
-    server = MetricsServer(listener.getsockname()[:2], Scraped, bind_and_activate=False)
+    server = MetricsServer(listener.getsockname()[:2], ScrapeHandler, bind_and_activate=False)
     server.socket.close()
     server.socket = listener
     thread = Thread(target=serve, daemon=True)

@@ -1,9 +1,9 @@
-"""The numbers behind metrics, and how they are spelled.
+"""Families of metrics: their numbers, and their text in the formats of Prometheus.
 
-Rule: numbers are whole until they are told, so that money agrees with the ledger to the last nano-dollar. What stands
-in front of a number is spelled when its series begins; prometheus-client's own encoder spells everything anew, and does
-not tell 200 teams in time (`docs/decisions/0023-metrics.md`). Counting is done by the event loop alone; telling may be
-done by another thread, from copies that are taken at once.
+Rule: numbers are whole units until they are rendered, so money agrees with the ledger to the nano-dollar. The name and
+labels of a series are rendered once, when the series begins. The encoder of prometheus-client renders them at each
+scrape, which takes too long for 200 teams (`docs/decisions/0023-metrics.md`). Only the event loop changes numbers;
+another thread may render them, because `lines` reads a copy.
 """
 
 from bisect import bisect_left
@@ -17,7 +17,7 @@ TOTAL = "_total"
 
 
 class NumberFamily:
-    """A counter or gauge: a number for each combination of labels that there was, beside what stands in front of it."""
+    """A counter or a gauge: the number of each series, with the rendered name and labels of the series."""
 
     def __init__(self, declared: Declared) -> None:
         self.declared = declared
@@ -25,44 +25,44 @@ class NumberFamily:
         self.replace(dict.fromkeys(declared.initial_labels, 0))
 
     def add(self, labels: Labels, amount: int = 1) -> None:
-        """Count."""
+        """Add an amount to a series."""
         cell = self._cells.get(labels)
         if cell is None:
             cell = self._cells[labels] = self._start_series(labels)
         cell[1][0] += amount
 
     def set(self, labels: Labels, value: float) -> None:
-        """What it is now."""
+        """Set the value of a series."""
         cell = self._cells.get(labels)
         if cell is None:
             cell = self._cells[labels] = self._start_series(labels)
         cell[1][0] = value
 
     def replace(self, values: Mapping[Labels, float]) -> None:
-        """What all of it is now; what is not among it is gone."""
+        """Set the values of all series, and drop all other series."""
         old_labels = self._cells
         heads = {labels: (old_labels.get(labels) or self._start_series(labels))[0] for labels in values}
         self._cells = {labels: (heads[labels], [value]) for labels, value in values.items()}
 
     def lines(self) -> Iterator[str]:
-        """One line for each series."""
-        per = self.declared.scale
+        """Return one line for each series."""
+        scale = self.declared.scale
         for head, (value,) in self._cells.copy().values():
-            yield f"{head}{value if per == 1 else value / per}\n"
+            yield f"{head}{value if scale == 1 else value / scale}\n"
 
     def _start_series(self, labels: Labels) -> tuple[str, list[float]]:
         return f"{self.declared.name}{render_labels(self.declared.labels, labels)} ", [0]
 
 
 class HistogramFamily:
-    """A histogram: for each combination of labels how many were in which bucket, and their sum."""
+    """A histogram: the count of each bucket and the sum of the values, by series."""
 
     def __init__(self, declared: Declared) -> None:
         self.declared = declared
         self._cells: dict[Labels, tuple[tuple[str, ...], list[float]]] = {}
 
     def observe(self, labels: Labels, value: float) -> None:
-        """Count one."""
+        """Add a value to its bucket."""
         cell = self._cells.get(labels)
         if cell is None:
             cell = self._cells[labels] = (self._render_heads(labels), [0] * (len(self.declared.buckets) + 1) + [0.0])
@@ -71,7 +71,7 @@ class HistogramFamily:
         numbers[-1] += value
 
     def lines(self) -> Iterator[str]:
-        """The buckets of each series, one containing the other, their count and the sum."""
+        """Return the lines of each series: its cumulative buckets, their count and the sum."""
         for heads, numbers in self._cells.copy().values():
             *counts, total = numbers.copy()
             sums = [*accumulate(counts)]
@@ -90,22 +90,22 @@ Family = NumberFamily | HistogramFamily
 
 
 def render_labels(names: Iterable[str], values: Iterable[str]) -> str:
-    """Labels as they stand behind a name; nothing if there are none."""
+    """Render labels in braces; no labels are an empty text."""
     pairs = ",".join(f'{name}="{escape(value)}"' for name, value in zip(names, values, strict=True))
     return f"{{{pairs}}}" if pairs else ""
 
 
 def escape(text: str) -> str:
-    """A text that ends with its line."""
+    """Escape a text for one line."""
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def render(families: Iterable[Family], *, openmetrics: bool) -> str:
-    """All of it, as Prometheus text, or as OpenMetrics without its end; there a counter has a shorter name."""
-    pieces = list[str]()
+    """Render families as Prometheus text, or as OpenMetrics without its end, which names counters without `_total`."""
+    parts = list[str]()
     for family in families:
         declared = family.declared
         name = declared.name.removesuffix(TOTAL) if openmetrics and declared.kind is Kind.COUNTER else declared.name
-        pieces += (f"# HELP {name} {escape(declared.help)}\n", f"# TYPE {name} {declared.kind.value}\n")
-        pieces += family.lines()
-    return "".join(pieces)
+        parts += (f"# HELP {name} {escape(declared.help)}\n", f"# TYPE {name} {declared.kind.value}\n")
+        parts += family.lines()
+    return "".join(parts)

@@ -75,11 +75,9 @@ class AttemptFinished(Event):
     cause: str | None = None
 
     def current_log_line(self) -> LogLine | None:
-        """Return the line of a failed call."""
         return None if self.failure is None else self.log_line
 
     def fields_to_log(self) -> Mapping[str, object]:
-        """Return the fields with the duration in milliseconds."""
         return {
             "request_id": self.request_id,
             "backend": self.backend,
@@ -113,12 +111,7 @@ class RateLimitObserved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerChanged(Event):
-    """A change of a backend's circuit breaker.
-
-    Attributes:
-        reason: Kind of failure that opened the breaker; None once it is closed.
-        open_seconds: Seconds until the breaker becomes half-open.
-    """
+    """A change of a backend's circuit breaker. `reason` is the failure that opened it; None once it is closed."""
 
     log_line = LogLine(LogLevel.INFO, "breaker")
     backend: str
@@ -127,7 +120,6 @@ class BreakerChanged(Event):
     open_seconds: float
 
     def current_log_line(self) -> LogLine | None:
-        """Return a warning for a breaker that opened."""
         return LogLine(LogLevel.WARNING, "breaker") if self.state is BreakerState.OPEN else self.log_line
 
 
@@ -349,6 +341,14 @@ class LogLineLost(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogLinesLost(Event):
+    """Log lines that were lost until a line could be written again."""
+
+    log_line = LogLine(LogLevel.ERROR, "log lines lost")
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsReloaded(Event):
     """A reload of changed settings files. `problem` is None if they are in force, else the reason of the refusal."""
 
@@ -356,11 +356,9 @@ class SettingsReloaded(Event):
     problem: str | None
 
     def current_log_line(self) -> LogLine | None:
-        """Return an error for refused files."""
         return self.log_line if self.problem is None else LogLine(LogLevel.ERROR, "settings refused")
 
     def fields_to_log(self) -> Mapping[str, object]:
-        """Return the problem, if there is one."""
         return {} if self.problem is None else {"problem": self.problem}
 
 
