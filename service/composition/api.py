@@ -71,7 +71,7 @@ def build_dependencies(
             key_store=money.key_store,
             now=now,
         ),
-        admin_digest=settings.admin_digest.current if settings.admin_digest else None,
+        admin_digest=settings.admin_digest,
         allowed_tags=settings.tags,
         in_flight_rules=InFlightRules(
             default=InFlightPolicy(settings.cache.in_flight), user_agents=settings.cache.vary_user_agents

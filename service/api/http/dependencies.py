@@ -61,6 +61,14 @@ class Readiness(Protocol):
         ...
 
 
+class AdminDigest(Protocol):
+    """The digest of the admin key, which may be rotated."""
+
+    def current(self) -> str:
+        """Return the digest of the key that is valid now."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
     """The dependencies of all handlers.
@@ -68,7 +76,7 @@ class Dependencies:
     Attributes:
         config: Models, teams and keys in force.
         admission: State of the backends, as this replica sees it.
-        admin_digest: Gives the digest of the admin key that is valid now; None without an admin key.
+        admin_digest: Digest of the admin key; None without an admin key.
         allowed_tags: Names that callers may use in `x-gateway-tags`.
         keepalive_seconds: Interval of the signs of life in a response that has started.
         now: Gives an aware UTC time.
@@ -88,7 +96,7 @@ class Dependencies:
     read_limits: ReadLimits
     admission: UpstreamAdmission
     purge_cache: PurgeCache
-    admin_digest: Callable[[], str] | None
+    admin_digest: AdminDigest | None
     allowed_tags: frozenset[str]
     in_flight_rules: InFlightRules
     body_limits: BodyLimits

@@ -69,7 +69,7 @@ def require_admin_key(connection: Connection) -> None:
     if expected is None:
         raise NotFoundException
     scheme, _, secret = connection.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(key_digest(secret.strip()), expected()):
+    if scheme.lower() != "bearer" or not hmac.compare_digest(key_digest(secret.strip()), expected.current()):
         raise NotAuthenticated("This path needs the admin key.", code="invalid_api_key")
     request_context(connection.scope).log(actor="admin")
 
