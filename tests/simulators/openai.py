@@ -24,7 +24,7 @@ from tests.simulators.openai_models import (
     prompt_tokens,
     reference_tokens,
 )
-from tests.simulators.openai_rules import Ask, Refused, checked
+from tests.simulators.openai_rules import Ask, Refused, check_request
 from tests.simulators.recording import Recorded
 from tests.simulators.server import Answer, Defaults, Simulator
 
@@ -131,7 +131,7 @@ class Job:
             length=self.image_bytes,
         )
 
-    def look(self) -> dict[str, object]:
+    def describe(self) -> dict[str, object]:
         """Return the fields that describe the images of a reply."""
         return {
             "background": self.background,
@@ -161,15 +161,15 @@ class Job:
 
 
 def _generations(request: Recorded, defaults: Defaults) -> Reply:
-    return _made(request, defaults, edit=False)
+    return _respond_with_images(request, defaults, edit=False)
 
 
 def _edits(request: Recorded, defaults: Defaults) -> Reply:
-    return _made(request, defaults, edit=True)
+    return _respond_with_images(request, defaults, edit=True)
 
 
-def _made(request: Recorded, defaults: Defaults, *, edit: bool) -> Reply:
-    ask, family = checked(request, edit=edit)
+def _respond_with_images(request: Recorded, defaults: Defaults, *, edit: bool) -> Reply:
+    ask, family = check_request(request, edit=edit)
     job = Job(
         ask=ask,
         family=family,
@@ -185,15 +185,15 @@ def _made(request: Recorded, defaults: Defaults, *, edit: bool) -> Reply:
 
 
 def _document(job: Job) -> dict[str, object]:
-    document = {"created": int(time.time())} | job.look()
-    document["data"] = [{"b64_json": _quoted(job.sketch(index))} for index in range(job.ask["n"])]
+    document = {"created": int(time.time())} | job.describe()
+    document["data"] = [{"b64_json": _quote(job.sketch(index))} for index in range(job.ask["n"])]
     document["usage"] = job.usage(job.ask["n"])
     if job.ask["output_format"] == "svg":
         document["svg_usage"] = {"model": (job.ask["svg"] or {}).get("model", SVG_MODEL)} | SVG_TOKENS
     return document | job.echo()
 
 
-def _quoted(sketch: Sketch) -> msgspec.Raw:
+def _quote(sketch: Sketch) -> msgspec.Raw:
     """Return base64 as a JSON string, without a scan for characters to escape."""
     return msgspec.Raw(b'"%s"' % encode_image(sketch))
 
@@ -210,8 +210,8 @@ def _frames(job: Job) -> Iterator[bytes]:
 
 
 def _frame(job: Job, event: str, index: int, more: Mapping[str, object]) -> bytes:
-    document = {"type": event, "b64_json": _quoted(job.sketch(index)), "created_at": int(time.time())}
-    return b"event: %s\ndata: %s\n\n" % (event.encode(), msgspec.json.encode({**document, **job.look(), **more}))
+    document = {"type": event, "b64_json": _quote(job.sketch(index)), "created_at": int(time.time())}
+    return b"event: %s\ndata: %s\n\n" % (event.encode(), msgspec.json.encode({**document, **job.describe(), **more}))
 
 
 ROUTES: Mapping[tuple[str, str], Callable[[Recorded, Defaults], Reply]] = {

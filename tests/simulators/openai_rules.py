@@ -1,4 +1,4 @@
-"""Rules of OpenAI's Images API, as tables. `checked` returns the request with every default filled in.
+"""Rules of OpenAI's Images API, as tables. `check_request` returns the request with every default filled in.
 
 Rule: as strict as the vendor is known to be, because a lenient simulator hides a gateway's mistakes. Where the vendor's
 reaction is unknown, the simulator refuses values that its documentation forbids and accepts the rest. Examples are
@@ -121,7 +121,7 @@ CLASHES: tuple[tuple[str, Callable[[Ask, Family], bool], str], ...] = (
 )
 
 
-def checked(request: Recorded, *, edit: bool) -> tuple[Ask, Family]:
+def check_request(request: Recorded, *, edit: bool) -> tuple[Ask, Family]:
     """Return the request with every default filled in, and its family. Raises `Refused`."""
     if request.malformed:
         raise Refused(request.malformed, code=None)
@@ -169,7 +169,7 @@ def _form_fields(request: Recorded, *, edit: bool) -> Ask:
 
 def _put(ask: Ask, name: str, text: str) -> None:
     if name not in SVG_PARTS:
-        ask[name] = _converted(name, text)
+        ask[name] = _convert(name, text)
         return
     *branches, leaf = "svg", *SVG_PARTS[name]
     for branch in branches:
@@ -179,7 +179,7 @@ def _put(ask: Ask, name: str, text: str) -> None:
     ask[leaf] = text
 
 
-def _converted(name: str, text: str) -> object:
+def _convert(name: str, text: str) -> object:
     kind = FORM_EDIT[name]
     if kind == "integer" and re.fullmatch(r"-?\d{1,9}", text):
         return int(text)
@@ -328,14 +328,14 @@ def _check_overlay(overlay: RecordedFile, image: RecordedFile, name: str) -> Non
     """Check the properties that need the image's bytes."""
     if overlay.body is None:
         return
-    over = _opened(overlay.body, name)
+    over = _open_image(overlay.body, name)
     if "A" not in over.getbands() and "transparency" not in over.info:
         raise Refused(f"Invalid {name} image format - {name} image missing alpha channel", param=name, code=None)
-    if image.body is not None and _opened(image.body, "image").size != over.size:
+    if image.body is not None and _open_image(image.body, "image").size != over.size:
         raise Refused(f"Invalid {name} image format - {name} size does not match image size", param=name, code=None)
 
 
-def _opened(body: bytes, name: str) -> Image.Image:
+def _open_image(body: bytes, name: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(body))
     except OSError:

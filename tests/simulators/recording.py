@@ -132,11 +132,11 @@ async def _document(chunks: AsyncIterator[bytes], kind: str) -> _Content:
     body = b"".join([chunk async for chunk in chunks])
     if kind != "application/json":
         return _Content(raw_length=len(body), malformed=f"Unsupported content type: '{kind}'." if body else None)
-    fields, malformed = _decoded(body)
+    fields, malformed = _decode(body)
     return _Content(fields=fields, raw_length=len(body), malformed=malformed)
 
 
-def _decoded(body: bytes) -> tuple[dict[str, Any], str | None]:
+def _decode(body: bytes) -> tuple[dict[str, Any], str | None]:
     try:
         document = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
     except ValueError as error:
@@ -164,8 +164,8 @@ async def _form(chunks: AsyncIterator[bytes], boundary: str) -> _Content:
     parser = PushMultipartParser(boundary)
     async for chunk in chunks:
         length += len(chunk)
-        problem = problem or _fed(parser, parts, chunk)
-    problem = problem or _fed(parser, parts, b"")
+        problem = problem or _feed(parser, parts, chunk)
+    problem = problem or _feed(parser, parts, b"")
     return _Content(
         fields=_texts(part for part in parts if part.segment.filename is None),
         files=tuple(part.file() for part in parts if part.segment.filename is not None),
@@ -174,7 +174,7 @@ async def _form(chunks: AsyncIterator[bytes], boundary: str) -> _Content:
     )
 
 
-def _fed(parser: PushMultipartParser, parts: list[_Part], chunk: bytes) -> str | None:
+def _feed(parser: PushMultipartParser, parts: list[_Part], chunk: bytes) -> str | None:
     """Push bytes to the parser, none at the end. Returns the fault, if any."""
     try:
         for event in parser.parse(chunk):

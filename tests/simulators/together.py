@@ -94,7 +94,7 @@ def respond(request: Recorded, defaults: Defaults) -> Reply:
             raise _refused(
                 "Unable to find the requested endpoint.", None, status=HTTPStatus.NOT_FOUND, code="not_found"
             )
-        return _drawn(_checked(request), defaults)
+        return _respond_with_images(_check_request(request), defaults)
     except Refused as refused:
         body = envelope(refused.message, param=refused.param, code=refused.code)
         return Reply(status=refused.status, headers=_headers(), chunks=(body,))
@@ -120,7 +120,7 @@ def _check_key(request: Recorded) -> None:
         raise _refused("Missing API key.", None, status=HTTPStatus.UNAUTHORIZED, code="invalid_api_key")
 
 
-def _checked(request: Recorded) -> dict[str, Any]:
+def _check_request(request: Recorded) -> dict[str, Any]:
     """Return the request with every default filled in. Unknown fields are left out."""
     if request.malformed or request.content_type != "application/json":
         raise _refused(request.malformed or "Expected a JSON body.", None)
@@ -188,7 +188,7 @@ def _grain(edge: float) -> int:
     return max(GRAIN, round(edge / GRAIN) * GRAIN)
 
 
-def _drawn(ask: Mapping[str, Any], defaults: Defaults) -> Reply:
+def _respond_with_images(ask: Mapping[str, Any], defaults: Defaults) -> Reply:
     call, size = f"oFuwv7Y-2kFHot-{next(_numbers):016x}", _size(ask)
     item = ITEMS[ask["response_format"]]
     sketches = [
