@@ -16,7 +16,7 @@ from tests.support.profiles import examples
 CONFIG = Path(__file__).parents[2] / "config"
 FILE = Path("shop.yaml")
 
-MARKS = (
+SIGNS = (
     "- ",
     ": ",
     ":",
@@ -72,7 +72,7 @@ WHOLE = (
     "2026-02-30",
     "12:30",
 )
-TEXTS = st.lists(st.sampled_from(MARKS + RARE + WORDS + WHOLE), max_size=14).map("".join)
+TEXTS = st.lists(st.sampled_from(SIGNS + RARE + WORDS + WHOLE), max_size=14).map("".join)
 
 
 def typed(value: object) -> object:
@@ -112,9 +112,9 @@ def test_many_teams_with_keys_need_no_strict_reader() -> None:
 @settings(max_examples=examples(400))
 @given(TEXTS)
 def test_what_it_accepts_is_what_the_strict_reader_reads(text: str) -> None:
-    found = read_plain(text)
-    if found is not NOT_PLAIN:
-        assert typed(found) == typed(strictly(text))
+    value = read_plain(text)
+    if value is not NOT_PLAIN:
+        assert typed(value) == typed(strictly(text))
 
 
 @pytest.mark.parametrize(

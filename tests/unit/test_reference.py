@@ -25,16 +25,16 @@ EVERY = {name: [*setting_rows(build_schema(kind, name))] for name, kind in FILES
 
 
 def row(file: str, path: str) -> SettingRow:
-    (found,) = (each for each in EVERY[file] if each.path == path)
-    return found
+    (match,) = (entry for entry in EVERY[file] if entry.path == path)
+    return match
 
 
 def plain(value: Any) -> Any:
     """As an editor reads YAML: a date is a text."""
     if isinstance(value, dict):
-        return {name: plain(each) for name, each in value.items()}
+        return {name: plain(entry) for name, entry in value.items()}
     if isinstance(value, list):
-        return [plain(each) for each in value]
+        return [plain(entry) for entry in value]
     return value.isoformat() if isinstance(value, date) else value
 
 
@@ -47,8 +47,8 @@ def test_the_page_and_the_schemas_are_what_the_structs_say() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_key_says_what_it_means(name: str) -> None:
-    assert [each.path for each in EVERY[name] if not each.description.endswith(".")] == []
-    assert all(each.type for each in EVERY[name])
+    assert [entry.path for entry in EVERY[name] if not entry.description.endswith(".")] == []
+    assert all(entry.type for entry in EVERY[name])
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,10 @@ def test_a_schema_finds_what_a_start_would_refuse(name: str, wrong: object) -> N
 
 
 class Watched(dict[str, str]):
-    """An environment that writes down what it is asked for."""
+    """Environment that records the names that are looked up."""
 
-    def __init__(self, given: dict[str, str]) -> None:
-        super().__init__(given)
+    def __init__(self, values: dict[str, str]) -> None:
+        super().__init__(values)
         self.asked: set[str] = set()
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -130,21 +130,21 @@ def test_every_variable_that_settings_ask_for_is_told() -> None:
 def test_every_variable_of_a_command_is_told() -> None:
     def variables(command: Any) -> Iterator[str]:
         for parameter in command.params:
-            given = getattr(parameter, "envvar", None)
-            yield from [given] if isinstance(given, str) else given or ()
-        for each in getattr(command, "commands", {}).values():
-            yield from variables(each)
+            variable = getattr(parameter, "envvar", None)
+            yield from [variable] if isinstance(variable, str) else variable or ()
+        for subcommand in getattr(command, "commands", {}).values():
+            yield from variables(subcommand)
 
-    found = {*variables(typer.main.get_command(app))}
-    assert {"HOST", "PORT", "DATA_DIR", "IMAGE_GATEWAY_CONFIG"} <= found
-    assert found - NAMED == set()
+    names = {*variables(typer.main.get_command(app))}
+    assert {"HOST", "PORT", "DATA_DIR", "IMAGE_GATEWAY_CONFIG"} <= names
+    assert names - NAMED == set()
 
 
 def test_every_variable_that_is_read_straight_is_told() -> None:
     sources = "".join(file.read_text("utf-8") for file in sorted((ROOT / "service").rglob("*.py")))
-    found = {*re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", sources)}
-    assert {"LOGNAME", "HOST"} <= found
-    assert found - NAMED == set()
+    names = {*re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", sources)}
+    assert {"LOGNAME", "HOST"} <= names
+    assert names - NAMED == set()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Secrets out of variables and files: how they are read, what is refused, and what a file that changes comes to."""
+"""Secrets from variables and files: reading, refusals, and the effect of a changed file."""
 
 import os
 from collections.abc import Callable

@@ -48,7 +48,7 @@ def test_an_own_address_is_found_under_every_name(url: str, listening: tuple[str
         ("https://api.openai.com/v1", ("127.0.0.1", 8080)),
     ],
 )
-def test_somebody_elses_address_is_none(url: str, listening: tuple[str, int]) -> None:
+def test_a_foreign_address_is_accepted(url: str, listening: tuple[str, int]) -> None:
     assert matching_own_address(url, [listening], PUBLIC) is None
 
 
@@ -99,7 +99,7 @@ def test_a_file_that_comes_to_hold_a_key_of_a_gateway_is_refused(tmp_path: Path)
     secret.write_text("sk-1")
     key = settings(tmp_path, OPENAI_API_KEY="", OPENAI_API_KEY_FILE=str(secret)).api_keys["openai"]
     secret.write_text("igw_0123456789")
-    said = key.reload()
-    assert isinstance(said, str)
-    assert said.startswith(f"OPENAI_API_KEY_FILE: {secret}: is the key of a gateway")
+    refusal = key.reload()
+    assert isinstance(refusal, str)
+    assert refusal.startswith(f"OPENAI_API_KEY_FILE: {secret}: is the key of a gateway")
     assert key.current() == "sk-1"

@@ -37,9 +37,9 @@ WEAK = [
 
 
 def digest(environment: dict[str, str]) -> str:
-    found = read_admin_digest(environment)
-    assert found
-    return found.current()
+    secret = read_admin_digest(environment)
+    assert secret
+    return secret.current()
 
 
 def test_without_a_key_there_is_none() -> None:

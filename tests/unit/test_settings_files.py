@@ -1,4 +1,4 @@
-"""YAML read strictly: whatever is wrong is told with file, place and reason."""
+"""YAML read strictly: an error names file, place and reason."""
 
 import shutil
 import tempfile

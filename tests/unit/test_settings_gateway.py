@@ -1,4 +1,4 @@
-"""How the gateway runs: the file, the environment over it, and every value that neither may hold."""
+"""Settings of the gateway: the file, the environment that overrides it, and refused values."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +32,7 @@ def reading(folder: Path, text: str, environment: Mapping[str, str] = NOTHING) -
     return read_gateway(file, environment)
 
 
-def said(settings: GatewaySettings) -> dict[str, str]:
+def current_keys(settings: GatewaySettings) -> dict[str, str]:
     """The vendors' keys as they are now."""
     return {name: key.current() for name, key in settings.api_keys.items()}
 
@@ -83,7 +83,7 @@ def test_the_environment_says_where_and_with_which_secret() -> None:
 
     settings = read_gateway(SHIPPED, environment)
 
-    assert said(settings) == {"openai": "sk-operator"}
+    assert current_keys(settings) == {"openai": "sk-operator"}
     assert settings.http_backends["together"].base_url == "http://127.0.0.1:9000/v1"
     assert settings.http_backends["openai"].base_url == "https://api.openai.com/v1"
     assert [address.current() for address in settings.store_urls] == ["redis://cache:6379/0"]
@@ -105,7 +105,7 @@ def test_an_empty_address_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "used"),
+    ("url", "used"),
     [
         ("https://draw.test", "https://draw.test/v1"),
         ("https://draw.test/", "https://draw.test/v1"),
@@ -114,9 +114,9 @@ def test_an_empty_address_is_none() -> None:
         ("http://[::1]:8080/proxy/openai", "http://[::1]:8080/proxy/openai"),
     ],
 )
-def test_a_base_url_ends_in_a_path_without_a_slash(tmp_path: Path, given: str, used: str) -> None:
-    in_file = reading(tmp_path, vendor(base_url=given))
-    in_environment = reading(tmp_path, vendor(), {"DRAW_HOUSE_BASE_URL": given})
+def test_a_base_url_ends_in_a_path_without_a_slash(tmp_path: Path, url: str, used: str) -> None:
+    in_file = reading(tmp_path, vendor(base_url=url))
+    in_environment = reading(tmp_path, vendor(), {"DRAW_HOUSE_BASE_URL": url})
 
     assert in_file.http_backends["draw-house"].base_url == used
     assert in_environment.http_backends["draw-house"].base_url == used
@@ -129,7 +129,7 @@ def test_blanks_around_an_address_of_the_environment_do_not_count(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("url", "words"),
     [
         ("https://draw .test/v1", "an address has no blanks"),
         ("https://draw.test/v1\t/x", "an address has no blanks"),
@@ -138,9 +138,9 @@ def test_blanks_around_an_address_of_the_environment_do_not_count(tmp_path: Path
         ("socks5://draw.test", "'socks5://draw.test' is not an http or https address"),
     ],
 )
-def test_an_address_of_the_environment_is_blamed_by_its_variable(tmp_path: Path, given: str, words: str) -> None:
+def test_an_address_of_the_environment_is_blamed_by_its_variable(tmp_path: Path, url: str, words: str) -> None:
     with pytest.raises(SettingsError, match=rf"^DRAW_HOUSE_BASE_URL: .*{words}") as refused:
-        reading(tmp_path, vendor(), {"DRAW_HOUSE_BASE_URL": given})
+        reading(tmp_path, vendor(), {"DRAW_HOUSE_BASE_URL": url})
     assert "hid" not in str(refused.value)
 
 
@@ -149,11 +149,11 @@ def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
     secret.write_text("sk-from-file\n")
     text = vendor(api_key_env="DRAW_KEY")
 
-    assert said(reading(tmp_path, vendor(api_key_file=secret))) == {"draw-house": "sk-from-file"}
-    assert said(reading(tmp_path, text + f"    api_key_file: {secret}\n", {"DRAW_KEY": " "})) == {
+    assert current_keys(reading(tmp_path, vendor(api_key_file=secret))) == {"draw-house": "sk-from-file"}
+    assert current_keys(reading(tmp_path, text + f"    api_key_file: {secret}\n", {"DRAW_KEY": " "})) == {
         "draw-house": "sk-from-file"
     }
-    assert said(reading(tmp_path, text, {"DRAW_KEY_FILE": str(secret)})) == {"draw-house": "sk-from-file"}
+    assert current_keys(reading(tmp_path, text, {"DRAW_KEY_FILE": str(secret)})) == {"draw-house": "sk-from-file"}
 
 
 def test_a_secret_that_is_given_twice_stops_the_start(tmp_path: Path) -> None:
@@ -188,39 +188,39 @@ def test_settings_show_no_secret(tmp_path: Path) -> None:
     assert repr(settings) == "GatewaySettings(vendors=['draw-house'], on=['draw-house'])"
 
 
-HOUSE = "$.backends.draw-house"
+VENDOR = "$.backends.draw-house"
 
 WRONG_VENDORS: list[tuple[dict[str, object], str, str]] = [
-    ({"base_url": "ftp://draw.test"}, f"{HOUSE}.base_url", "'ftp://draw.test' is not an http or https address"),
-    ({"base_url": "' https://draw.test'"}, f"{HOUSE}.base_url", "an address has no blanks and no control characters"),
-    ({"base_url": "https://u:hidden@draw.test"}, f"{HOUSE}.base_url", "an address here must not hold a user name"),
-    ({"base_url": "draw.test/v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
-    ({"base_url": "https://"}, f"{HOUSE}.base_url", "is not an http or https address"),
-    ({"base_url": "https:///v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
-    ({"base_url": "'http://[::1'"}, f"{HOUSE}.base_url", "is not an http or https address"),
-    ({"base_url": "https://draw.test:0/v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
-    ({"base_url": "https://draw.test:99999/v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
-    ({"base_url": "https://draw.test:https/v1"}, f"{HOUSE}.base_url", "is not an http or https address"),
-    ({"base_url": "https://draw.test/v1?key=1"}, f"{HOUSE}.base_url", "is not an http or https address"),
-    ({"base_url": "'https://draw.test/v1#top'"}, f"{HOUSE}.base_url", "is not an http or https address"),
-    ({"dialect": "french"}, f"{HOUSE}.dialect", "Invalid enum value 'french'"),
-    ({"api_key": "sk-secret"}, HOUSE, "Object contains unknown field `api_key`"),
-    ({"deadline_seconds": 0}, f"{HOUSE}.deadline_seconds", "Expected `float` >= 0.0"),
-    ({"deadline_seconds": -1}, f"{HOUSE}.deadline_seconds", "Expected `float` >= 0.0"),
-    ({"deadline_seconds": ".nan"}, f"{HOUSE}.deadline_seconds", "Expected `float` >= 0.0"),
-    ({"deadline_seconds": "1e309"}, f"{HOUSE}.deadline_seconds", "Expected `float` <= 86400"),
-    ({"max_concurrent_calls": 0}, f"{HOUSE}.max_concurrent_calls", "Expected `int` >= 1"),
-    ({"max_concurrent_calls": 1.5}, f"{HOUSE}.max_concurrent_calls", "Expected `int`, got `float`"),
-    ({"connect_seconds": 0}, f"{HOUSE}.connect_seconds", "Expected `float` >= 0.0"),
-    ({"connect_seconds": ".nan"}, f"{HOUSE}.connect_seconds", "Expected `float` >= 0.0"),
-    ({"connect_seconds": 61}, f"{HOUSE}.connect_seconds", "Expected `float` <= 60"),
-    ({"account": "{concurrent: 0}"}, f"{HOUSE}.account.concurrent", "Expected `int` >= 1"),
-    ({"account": "{requests_per_minute: -1}"}, f"{HOUSE}.account.requests_per_minute", "Expected `int` >= 1"),
-    ({"account": "{images_per_minute: 1.5}"}, f"{HOUSE}.account.images_per_minute", "got `float`"),
-    ({"account": "{images_per_minute: 1000001}"}, f"{HOUSE}.account.images_per_minute", "<= 1000000"),
-    ({"account": "{tokens_per_minute: 1}"}, f"{HOUSE}.account", "unknown field `tokens_per_minute`"),
-    ({"headers": "{x: 1}"}, f"{HOUSE}.headers[...]", "Expected `str`, got `int`"),
-    ({"relay_image_urls": "sometimes"}, f"{HOUSE}.relay_image_urls", "Expected `bool`, got `str`"),
+    ({"base_url": "ftp://draw.test"}, f"{VENDOR}.base_url", "'ftp://draw.test' is not an http or https address"),
+    ({"base_url": "' https://draw.test'"}, f"{VENDOR}.base_url", "an address has no blanks and no control characters"),
+    ({"base_url": "https://u:hidden@draw.test"}, f"{VENDOR}.base_url", "an address here must not hold a user name"),
+    ({"base_url": "draw.test/v1"}, f"{VENDOR}.base_url", "is not an http or https address"),
+    ({"base_url": "https://"}, f"{VENDOR}.base_url", "is not an http or https address"),
+    ({"base_url": "https:///v1"}, f"{VENDOR}.base_url", "is not an http or https address"),
+    ({"base_url": "'http://[::1'"}, f"{VENDOR}.base_url", "is not an http or https address"),
+    ({"base_url": "https://draw.test:0/v1"}, f"{VENDOR}.base_url", "is not an http or https address"),
+    ({"base_url": "https://draw.test:99999/v1"}, f"{VENDOR}.base_url", "is not an http or https address"),
+    ({"base_url": "https://draw.test:https/v1"}, f"{VENDOR}.base_url", "is not an http or https address"),
+    ({"base_url": "https://draw.test/v1?key=1"}, f"{VENDOR}.base_url", "is not an http or https address"),
+    ({"base_url": "'https://draw.test/v1#top'"}, f"{VENDOR}.base_url", "is not an http or https address"),
+    ({"dialect": "french"}, f"{VENDOR}.dialect", "Invalid enum value 'french'"),
+    ({"api_key": "sk-secret"}, VENDOR, "Object contains unknown field `api_key`"),
+    ({"deadline_seconds": 0}, f"{VENDOR}.deadline_seconds", "Expected `float` >= 0.0"),
+    ({"deadline_seconds": -1}, f"{VENDOR}.deadline_seconds", "Expected `float` >= 0.0"),
+    ({"deadline_seconds": ".nan"}, f"{VENDOR}.deadline_seconds", "Expected `float` >= 0.0"),
+    ({"deadline_seconds": "1e309"}, f"{VENDOR}.deadline_seconds", "Expected `float` <= 86400"),
+    ({"max_concurrent_calls": 0}, f"{VENDOR}.max_concurrent_calls", "Expected `int` >= 1"),
+    ({"max_concurrent_calls": 1.5}, f"{VENDOR}.max_concurrent_calls", "Expected `int`, got `float`"),
+    ({"connect_seconds": 0}, f"{VENDOR}.connect_seconds", "Expected `float` >= 0.0"),
+    ({"connect_seconds": ".nan"}, f"{VENDOR}.connect_seconds", "Expected `float` >= 0.0"),
+    ({"connect_seconds": 61}, f"{VENDOR}.connect_seconds", "Expected `float` <= 60"),
+    ({"account": "{concurrent: 0}"}, f"{VENDOR}.account.concurrent", "Expected `int` >= 1"),
+    ({"account": "{requests_per_minute: -1}"}, f"{VENDOR}.account.requests_per_minute", "Expected `int` >= 1"),
+    ({"account": "{images_per_minute: 1.5}"}, f"{VENDOR}.account.images_per_minute", "got `float`"),
+    ({"account": "{images_per_minute: 1000001}"}, f"{VENDOR}.account.images_per_minute", "<= 1000000"),
+    ({"account": "{tokens_per_minute: 1}"}, f"{VENDOR}.account", "unknown field `tokens_per_minute`"),
+    ({"headers": "{x: 1}"}, f"{VENDOR}.headers[...]", "Expected `str`, got `int`"),
+    ({"relay_image_urls": "sometimes"}, f"{VENDOR}.relay_image_urls", "Expected `bool`, got `str`"),
 ]
 
 WRONG_SECTIONS = [
@@ -288,8 +288,8 @@ def test_what_is_unusual_but_right_is_accepted(tmp_path: Path, text: str) -> Non
 def test_an_account_may_have_caps(tmp_path: Path) -> None:
     settings = reading(tmp_path, vendor(account="{concurrent: 20, images_per_minute: 250}", connect_seconds=2))
 
-    house = settings.http_backends["draw-house"]
-    assert (house.account, house.connect_seconds) == (AccountLimits(concurrent=20, images_per_minute=250), 2)
+    entry = settings.http_backends["draw-house"]
+    assert (entry.account, entry.connect_seconds) == (AccountLimits(concurrent=20, images_per_minute=250), 2)
 
 
 def test_health_is_by_the_rules_of_the_domain() -> None:
@@ -315,7 +315,7 @@ def test_a_secret_that_cannot_be_read_stops_the_start(tmp_path: Path, body: byte
         reading(tmp_path, vendor(api_key_file=secret))
 
     assert (
-        str(refused.value) == f"{tmp_path / 'gateway.yaml'}: {HOUSE}.api_key_file: {secret}: cannot be read: {reason}"
+        str(refused.value) == f"{tmp_path / 'gateway.yaml'}: {VENDOR}.api_key_file: {secret}: cannot be read: {reason}"
     )
 
 

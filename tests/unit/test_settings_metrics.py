@@ -1,4 +1,4 @@
-"""Where metrics are told."""
+"""Address of the metrics."""
 
 from pathlib import Path
 

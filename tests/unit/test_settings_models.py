@@ -100,7 +100,7 @@ def test_a_model_without_tiers_delivers_none(tmp_path: Path) -> None:
         reading(tmp_path, untiered)
 
 
-def test_somebody_has_to_have_a_weight(tmp_path: Path) -> None:
+def test_a_weighted_model_needs_a_weight_above_0(tmp_path: Path) -> None:
     weighted = YAML.replace("fields: []", "fields: []\n    policy: weighted")
 
     assert reading(tmp_path, weighted).models["sketcher"].policy is Policy.WEIGHTED
@@ -110,13 +110,13 @@ def test_somebody_has_to_have_a_weight(tmp_path: Path) -> None:
         reading(tmp_path, weighted.replace("price: listed", "price: listed, weight: 0"))
 
 
-def test_a_route_may_lead_to_a_backend_that_is_off_or_that_nobody_knows(tmp_path: Path) -> None:
+def test_a_route_may_lead_to_a_backend_that_is_off_or_unknown(tmp_path: Path) -> None:
     painter = reading(tmp_path, YAML).models["painter"]
 
-    found = find_candidates(spec(), painter, {"beta"}, TODAY)
+    candidates = find_candidates(spec(), painter, {"beta"}, TODAY)
 
-    assert [plan.route.backend for plan in found.plans] == ["beta"]
-    assert found.rejected[0].error.message == "The backend 'alpha' is not switched on."
+    assert [plan.route.backend for plan in candidates.plans] == ["beta"]
+    assert candidates.rejected[0].error.message == "The backend 'alpha' is not switched on."
 
 
 def test_every_model_can_be_drawn_in_the_sandbox_at_the_price_of_its_first_route(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_every_model_can_be_drawn_in_the_sandbox_at_the_price_of_its_first_route
 
 
 WRONG = [
-    ("default_model: painter", "default_model: nobody", "$.default_model", "'nobody' is not defined; defined are"),
+    ("default_model: painter", "default_model: unknown", "$.default_model", "'unknown' is not defined; defined are"),
     ("default_model: painter", "default_model: artist", "$.default_model", "'artist' is not defined; defined are"),
     ("default_model: painter\n", "", "$", "Object missing required field `default_model`"),
     ("retired:", "retierd:", "$", "Object contains unknown field `retierd`"),
@@ -250,10 +250,10 @@ def test_a_new_model_with_a_new_tier_is_an_edit_of_models_yaml_only(tmp_path: Pa
     edited = shipped.replace("\nprices:\n", f"\nprices:{price}").replace("\nmodels:\n", f"\nmodels:{newest}")
 
     catalog = reading(tmp_path, edited)
-    wish = spec(model="gpt-image-3", tier="ultra", size=SQUARE)
+    request_spec = spec(model="gpt-image-3", tier="ultra", size=SQUARE)
     model = catalog.get("gpt-image-3", TODAY)
-    check_spec(wish, model)
-    (plan,) = find_candidates(wish, model, {"openai", SANDBOX}, TODAY).plans
+    check_spec(request_spec, model)
+    (plan,) = find_candidates(request_spec, model, {"openai", SANDBOX}, TODAY).plans
 
     assert (plan.route.model, plan.price.version) == ("gpt-image-3", "gpt-image-3@2026-11-20")
     assert plan.price.tokens.output_tokens("ultra", SQUARE) == 12_487
@@ -264,19 +264,19 @@ def test_a_new_model_with_a_new_tier_is_an_edit_of_models_yaml_only(tmp_path: Pa
 async def test_a_new_tier_reaches_the_backend(tmp_path: Path) -> None:
     edited = YAML.replace("tiers: [low, high]", "tiers: [low, high, ultra]").replace("high: 96", "high: 96, ultra: 128")
     alpha, key = FakeBackend(build_generation()), replace(KEY, team=Team(name="search", tiers=frozenset({"ultra"})))
-    wish = spec(tier="ultra", size=SQUARE)
+    request_spec = spec(tier="ultra", size=SQUARE)
 
-    made = await images_from({"alpha": alpha})(wish, caller(key=key), reading(tmp_path, edited))
+    made = await images_from({"alpha": alpha})(request_spec, caller(key=key), reading(tmp_path, edited))
 
     assert (made.result.upstream_model, [order.spec.tier for order in alpha.requests]) == ("alpha/painter", ["ultra"])
 
 
 def test_the_commented_aliases_make_retired_names_work(tmp_path: Path) -> None:
     """Chat front ends ask for names that they have built in; the line stands ready for them."""
-    file, kept = tmp_path / "models.yaml", "    aliases: [openai/gpt-image-2]\n    # aliases: "
+    file, comment = tmp_path / "models.yaml", "    aliases: [openai/gpt-image-2]\n    # aliases: "
     text = SHIPPED.read_text()
-    assert text.count(kept) == 1
-    file.write_text(text.replace(kept, "    aliases: "))
+    assert text.count(comment) == 1
+    file.write_text(text.replace(comment, "    aliases: "))
     for name in ("gpt-image-1", "dall-e-3", "openai/gpt-image-2"):
         assert read_catalog(file, TODAY).get(name, TODAY).id == "gpt-image-2"
     with pytest.raises(ModelNotFound, match="Use 'gpt-image-2' instead"):

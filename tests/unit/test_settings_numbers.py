@@ -17,25 +17,25 @@ LEAST, GREATEST = {"minimum", "exclusiveMinimum"}, {"maximum", "exclusiveMaximum
 def numbers(schema: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every number in a JSON Schema, with where it is."""
     if isinstance(schema, list):
-        for index, each in enumerate(schema):
-            yield from numbers(each, f"{path}[{index}]")
+        for index, part in enumerate(schema):
+            yield from numbers(part, f"{path}[{index}]")
     elif isinstance(schema, dict):
         if schema.get("type") in {"integer", "number"}:
             yield path, schema
-        for name, each in schema.items():
+        for name, part in schema.items():
             if name != "default":
-                yield from numbers(each, f"{path}.{name}")
+                yield from numbers(part, f"{path}.{name}")
 
 
-FOUND = [each for title, kind in FILES.items() for each in numbers(build_schema(kind, title), title)]
+NUMBERS = [part for title, kind in FILES.items() for part in numbers(build_schema(kind, title), title)]
 
 
 def test_there_are_numbers_in_each_file() -> None:
-    assert {path.partition(".")[0] for path, _ in FOUND} == set(FILES)
-    assert len(FOUND) > 50
+    assert {path.partition(".")[0] for path, _ in NUMBERS} == set(FILES)
+    assert len(NUMBERS) > 50
 
 
-@pytest.mark.parametrize(("path", "schema"), FOUND, ids=[path for path, _ in FOUND])
+@pytest.mark.parametrize(("path", "schema"), NUMBERS, ids=[path for path, _ in NUMBERS])
 def test_a_number_has_a_least_and_a_greatest_value(path: str, schema: dict[str, Any]) -> None:
     assert LEAST & schema.keys(), f"{path} has no least value"
     assert GREATEST & schema.keys(), f"{path} has no greatest value"
@@ -50,10 +50,10 @@ def structs(kind: Any, seen: set[type]) -> Iterator[type[Entry]]:
             for field in msgspec.structs.fields(kind):
                 yield from structs(field.type, seen)
         return
-    for each in getattr(kind, "__metadata__", ()):
-        yield from structs((each.extra or {}).get("of"), seen)
-    for each in get_args(kind):
-        yield from structs(each, seen)
+    for part in getattr(kind, "__metadata__", ()):
+        yield from structs((part.extra or {}).get("of"), seen)
+    for part in get_args(kind):
+        yield from structs(part, seen)
 
 
 def is_float(kind: Any) -> bool:
@@ -61,7 +61,7 @@ def is_float(kind: Any) -> bool:
     if get_origin(kind) is Annotated:
         return is_float(get_args(kind)[0])
     if get_origin(kind) in {Union, UnionType}:
-        return any(is_float(each) for each in get_args(kind) if each is not NoneType)
+        return any(is_float(part) for part in get_args(kind) if part is not NoneType)
     return kind is float
 
 

@@ -38,22 +38,22 @@ class Site:
         shutil.copytree(ROOT / "config", self.config, ignore=shutil.ignore_patterns("grafana", "prometheus"))
         (self.config / "teams.yaml").write_text(TEAMS)
 
-    def told(self, command: str, environment: Mapping[str, str], options: tuple[str, ...]) -> list[str]:
-        """What a command prints that refuses, line by line."""
+    def refusal_lines(self, command: str, environment: Mapping[str, str], options: tuple[str, ...]) -> list[str]:
+        """Return the lines that a refusing command prints."""
         words = (command, "--config", str(self.config), "--data-dir", str(self.data), *options)
         done = run_command(*words, environment=clean_environment(OPENAI_API_KEY="sk-x", **environment))
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         return [line.removeprefix("image-gateway: ") for line in done.stderr.splitlines()]
 
     def run(self, command: str, environment: Mapping[str, str], options: tuple[str, ...]) -> str:
-        """What a command says that refuses."""
+        """Return the message of a refusing command."""
         data = () if "--data-dir" in options else ("--data-dir", str(self.data))
         arguments = [command, "--config", str(self.config), *data, *options]
         if command == "serve" and "--port" not in options:
             arguments += ["--port", "0"]
-        found = CliRunner().invoke(app, arguments, env={"OPENAI_API_KEY": "sk-x", **environment})
-        assert isinstance(found.exception, REFUSALS), (command, found.output, repr(found.exception))
-        return str(found.exception)
+        result = CliRunner().invoke(app, arguments, env={"OPENAI_API_KEY": "sk-x", **environment})
+        assert isinstance(result.exception, REFUSALS), (command, result.output, repr(result.exception))
+        return str(result.exception)
 
 
 @pytest.fixture
@@ -136,23 +136,23 @@ def test_check_refuses_what_serve_refuses(site: Site, case: str) -> None:
     assert site.run("check", environment, options) == served
 
 
-@pytest.mark.parametrize(("said", "options"), [("true", ()), ("false", ("--dev",))])
-def test_on_one_machine_a_file_may_stand_beside_redis(site: Site, said: str, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("value", "options"), [("true", ()), ("false", ("--dev",))])
+def test_on_one_machine_a_file_may_stand_beside_redis(site: Site, value: str, options: tuple[str, ...]) -> None:
     settings = site.config / "gateway.yaml"
-    settings.write_text(settings.read_text().replace("one_machine: false", f"one_machine: {said}"))
+    settings.write_text(settings.read_text().replace("one_machine: false", f"one_machine: {value}"))
     stores = STORES | {"DATABASE_URL": f"sqlite:///{site.data / 'ledger.db'}"}
 
-    found = CliRunner().invoke(
+    result = CliRunner().invoke(
         app,
         ["check", "--config", str(site.config), "--data-dir", str(site.data), *options],
         env={"OPENAI_API_KEY": "sk-x", **stores},
     )
 
-    assert found.exit_code == 0, found.output
+    assert result.exit_code == 0, result.output
 
 
 def checked(site: Site, **texts: str) -> Result:
-    """What `check` says of the settings with other texts in some files."""
+    """Run `check` on settings with other texts in some files."""
     for name, text in texts.items():
         (site.config / f"{name}.yaml").write_text(text)
     arguments = ["check", "--config", str(site.config), "--data-dir", str(site.data)]
@@ -171,11 +171,11 @@ def test_check_warns_of_models_that_end(site: Site, days: int, words: str) -> No
     day = datetime.now(UTC).date() + timedelta(days=days)
     models = shut_down(day).replace("default_model: gpt-image-2", "default_model: gpt-image-1.5")
 
-    found = checked(site, models=models, teams="teams: {search: {models: [gpt-image-1-mini]}}")
+    result = checked(site, models=models, teams="teams: {search: {models: [gpt-image-1-mini]}}")
 
-    assert found.exit_code == 0
-    assert found.stdout.count("\n") == 1
-    lines = found.stderr.splitlines()
+    assert result.exit_code == 0
+    assert result.stdout.count("\n") == 1
+    lines = result.stderr.splitlines()
     assert [line.split(": ")[3] for line in lines] == [
         "$.models.gpt-image-1.5.shutdown_date",
         "$.models.chatgpt-image-latest.shutdown_date",
@@ -188,9 +188,9 @@ def test_check_warns_of_models_that_end(site: Site, days: int, words: str) -> No
 
 
 def test_check_says_nothing_of_what_ends_later(site: Site) -> None:
-    found = checked(site, models=shut_down(datetime.now(UTC).date() + timedelta(days=31)))
+    result = checked(site, models=shut_down(datetime.now(UTC).date() + timedelta(days=31)))
 
-    assert (found.exit_code, found.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("days", [-1, 1, 400])
@@ -199,25 +199,25 @@ def test_the_recipe_of_the_runbook_is_accepted(site: Site, days: int) -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     recipe = page.partition("### GatewayModelEnds")[2].partition("```yaml\n")[2].partition("```")[0]
     ((name, entry),) = YAML(typ="safe").load(recipe)["models"].items()
-    line, wanted = "    aliases: [openai/gpt-image-2]\n", f"{recipe.splitlines()[-1]}\n"
+    line, replacement = "    aliases: [openai/gpt-image-2]\n", f"{recipe.splitlines()[-1]}\n"
     today = datetime.now(UTC).date()
 
-    found = checked(site, models=shut_down(today + timedelta(days=days)).replace(line, wanted))
+    result = checked(site, models=shut_down(today + timedelta(days=days)).replace(line, replacement))
 
-    assert found.exit_code == 0, found.output
+    assert result.exit_code == 0, result.output
     catalog = read_catalog(site.config / "models.yaml", today)
     assert catalog.models[name].aliases == tuple(entry["aliases"])
     assert catalog.get("gpt-image-1.5", today).id == (name if days < 0 else "gpt-image-1.5")
     if days < 30:
-        assert "then 'gpt-image-2' answers to the name; its successor is 'gpt-image-2'\n" in found.stderr
+        assert "then 'gpt-image-2' answers to the name; its successor is 'gpt-image-2'\n" in result.stderr
 
 
 def test_check_makes_nothing(site: Site) -> None:
-    found = CliRunner().invoke(
+    result = CliRunner().invoke(
         app,
         ["check", "--config", str(site.config), "--data-dir", str(site.data)],
         env={"OPENAI_API_KEY": "sk-x", "STORAGE_URL": str(site.data / "pictures")},
     )
-    assert found.exit_code == 0, found.output
-    assert "1 teams, 1 keys; backends on: openai" in found.output
+    assert result.exit_code == 0, result.output
+    assert "1 teams, 1 keys; backends on: openai" in result.output
     assert not site.data.exists()

@@ -1,4 +1,4 @@
-"""Where pictures are kept: every form of the address, and everything that it may not hold."""
+"""Place of stored images: every form of the address, and refused contents."""
 
 from pathlib import Path
 
@@ -28,9 +28,9 @@ HERE = "http://127.0.0.1:9000"
     ],
 )
 def test_an_address_is_a_folder_or_a_bucket(text: str, storage: Storage, shown: str) -> None:
-    found = read_storage({"STORAGE_URL": text})
+    parsed = read_storage({"STORAGE_URL": text})
 
-    assert (found, str(found)) == (storage, shown)
+    assert (parsed, str(parsed)) == (storage, shown)
 
 
 @pytest.mark.parametrize("environment", [{}, {"STORAGE_URL": ""}, {"AWS_ENDPOINT_URL": HERE}])
@@ -49,9 +49,9 @@ def test_without_an_address_there_is_nothing(environment: dict[str, str]) -> Non
     ],
 )
 def test_a_bucket_may_be_elsewhere(more: dict[str, str], endpoint: str | None) -> None:
-    found = read_storage({"STORAGE_URL": "s3://album", **more})
+    parsed = read_storage({"STORAGE_URL": "s3://album", **more})
 
-    assert found == ImageBucket(name="album", prefix="", endpoint=endpoint)
+    assert parsed == ImageBucket(name="album", prefix="", endpoint=endpoint)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Addresses of stores and their passwords: whole or in parts, and what of them may change."""
+"""Addresses of stores and their passwords: whole or in parts, and the parts that may change."""
 
 from pathlib import Path
 
@@ -73,8 +73,8 @@ def test_a_password_may_lie_in_a_file_of_its_own(tmp_path: Path) -> None:
     assert (secret.current(), secret.name) == ("redis://app:one@cache:6379/0", "REDIS_PASSWORD_FILE")
     file.write_text(STRANGE)
     assert secret.reload() is True
-    kept = Redis.from_url(secret.current()).get_connection_kwargs()
-    assert (kept["username"], kept["password"], kept["host"]) == ("app", STRANGE, "cache")
+    arguments = Redis.from_url(secret.current()).get_connection_kwargs()
+    assert (arguments["username"], arguments["password"], arguments["host"]) == ("app", STRANGE, "cache")
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_a_password_belongs_to_an_address_without_one(tmp_path: Path, environmen
     uri, password = tmp_path / "uri", tmp_path / "password"
     uri.write_text("postgresql://app@db/app")
     password.write_text("one")
-    given = {name: text.format(uri=uri) for name, text in environment.items()}
+    variables = {name: text.format(uri=uri) for name, text in environment.items()}
     with pytest.raises(SettingsError, match=f"^DATABASE_PASSWORD_FILE: {reason}") as refused:
-        read_database_url({"DATABASE_PASSWORD_FILE": str(password), **given})
+        read_database_url({"DATABASE_PASSWORD_FILE": str(password), **variables})
     assert "hush" not in str(refused.value)
 
 
@@ -186,7 +186,7 @@ def test_a_parameter_that_a_store_does_not_know_is_refused_by_name(variable: str
 
 
 @pytest.mark.parametrize(
-    ("given", "used"),
+    ("parameters", "used"),
     [
         ("", ""),
         ("sslmode=require&channel_binding=require", "?sslmode=require"),
@@ -197,9 +197,9 @@ def test_a_parameter_that_a_store_does_not_know_is_refused_by_name(variable: str
         ("TimeZone=UTC&search_path=x", "?TimeZone=UTC&search_path=x"),
     ],
 )
-def test_parameters_of_libpq_are_honoured_or_ignored(given: str, used: str) -> None:
+def test_parameters_of_libpq_are_honoured_or_ignored(parameters: str, used: str) -> None:
     address = "postgresql://app:pw@db/app"
-    secret = read_database_url({"DATABASE_URL": f"{address}?{given}" if given else address})
+    secret = read_database_url({"DATABASE_URL": f"{address}?{parameters}" if parameters else address})
     assert secret
     assert secret.current() == address + used
 
@@ -213,7 +213,7 @@ def test_the_authorities_of_the_system_are_a_file(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"),
+    ("parameters", "reason"),
     [
         ("colour=red", "the parameter 'colour' is not known; a setting of the session goes into options=-c name=value"),
         ("sslmode=strict", "sslmode has to be one of disable, allow, prefer, require, verify-ca, verify-full"),
@@ -229,9 +229,9 @@ def test_the_authorities_of_the_system_are_a_file(tmp_path: Path, monkeypatch: p
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(
-    given: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parameters: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(SettingsError, match=f"^DATABASE_URL: {reason}") as refused:
-        read_database_url({"DATABASE_URL": f"postgresql://app:hush@db/app?{given}"})
+        read_database_url({"DATABASE_URL": f"postgresql://app:hush@db/app?{parameters}"})
     assert "hush" not in str(refused.value)

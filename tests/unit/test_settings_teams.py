@@ -67,13 +67,13 @@ teams:
 
 
 def test_limits_are_read_in_counts_and_nano_dollars(tmp_path: Path) -> None:
-    roster = reading(tmp_path, LIMITED)
+    directory = reading(tmp_path, LIMITED)
 
-    team = roster.teams["search"]
+    team = directory.teams["search"]
     assert team.limits == Limits(requests_per_minute=600, usd_per_day=500_000_000)
     assert team.limits_by_tier == {"low": Limits(usd_per_day=20_000_000_000, concurrent_images=2)}
     assert team.limits_by_model == {"painter": Limits(images_per_minute=6, usd_per_month=1_000_000_000_000)}
-    assert roster.keys[ONE].limits == Limits(usd_per_day=0)
+    assert directory.keys[ONE].limits == Limits(usd_per_day=0)
 
 
 LEASHED = f"""\

@@ -1,4 +1,4 @@
-"""Everything that is wrong with settings is told at once, with its line and the name that may be meant."""
+"""All mistakes of settings are reported at once, with their lines and similar known names."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -61,15 +61,15 @@ def test_everything_that_is_wrong_is_told_at_once(site: Site, command: str) -> N
     gateway.write_text(gateway.read_text().replace("\ncache:\n", "\ncahce:\n", 1))
     environment = {"REDIS_URL": "mysql://x", "METRICS_PORT": "70000", "STORAGE_URL": "gopher://x"}
 
-    told = site.told(command, environment, ("--port", "70000"))
+    lines = site.refusal_lines(command, environment, ("--port", "70000"))
 
     line = gateway.read_text().partition("\ncahce:")[0].count("\n") + 2
-    assert told == [
+    assert lines == [
         f"{gateway}: line {line}: $: Object contains unknown field `cahce`. Did you mean 'cache'?",
         "METRICS_PORT: '70000' is not a port",
         f"REDIS_URL: {NO_STORE}",
         "STORAGE_URL: 'gopher' is not offered; give a folder or s3://bucket/prefix",
-        *(f"{site.config / 'teams.yaml'}: {each}" for each in OF_STRUCTURE + OF_MEANING),
+        *(f"{site.config / 'teams.yaml'}: {mistake}" for mistake in OF_STRUCTURE + OF_MEANING),
     ]
 
 
@@ -82,11 +82,11 @@ def test_where_models_are_wrong_teams_are_told_what_does_not_depend_on_them(site
         text.replace("carries: gpt-image-2.6,", "carries: gpt-image-26,").replace("  free: {", "  fre: {")
     )
 
-    told = site.told("check", {}, ())
+    lines = site.refusal_lines("check", {}, ())
 
-    assert told[-4:] == [f"{site.config / 'teams.yaml'}: {each}" for each in OF_STRUCTURE]
+    assert lines[-4:] == [f"{site.config / 'teams.yaml'}: {mistake}" for mistake in OF_STRUCTURE]
     assert any(
-        "'free' is not defined; defined are classic, fre, together. Did you mean 'fre'?" in each for each in told
+        "'free' is not defined; defined are classic, fre, together. Did you mean 'fre'?" in mistake for mistake in lines
     )
 
 
@@ -95,15 +95,22 @@ def test_what_follows_from_another_mistake_is_not_told(site: Site) -> None:
     text = models.read_text()
     models.write_text(text.replace("  free: { multiple_of: 16,", "  free: { multiple_of: 0,", 1))
 
-    told = site.told("check", {}, ())
+    lines = site.refusal_lines("check", {}, ())
 
-    assert told == [f"{models}: line 11: $.sizes.free.multiple_of: Expected `int` >= 1"]
+    assert lines == [f"{models}: line 11: $.sizes.free.multiple_of: Expected `int` >= 1"]
 
 
 def test_stores_and_folders_are_told_together(site: Site) -> None:
-    told = site.told("check", {"REDIS_URL": "redis://h?socket_timeout=x", "STORAGE_URL": "/dev/null/pictures"}, ())
+    lines = site.refusal_lines(
+        "check", {"REDIS_URL": "redis://h?socket_timeout=x", "STORAGE_URL": "/dev/null/pictures"}, ()
+    )
 
-    assert [each.partition(":")[0] for each in told] == ["REDIS_URL", "DATABASE_URL", "STORAGE_URL", "URL_SIGNING_KEY"]
+    assert [mistake.partition(":")[0] for mistake in lines] == [
+        "REDIS_URL",
+        "DATABASE_URL",
+        "STORAGE_URL",
+        "URL_SIGNING_KEY",
+    ]
 
 
 def test_every_mistake_in_a_value_is_found_at_its_place() -> None:
@@ -113,9 +120,9 @@ def test_every_mistake_in_a_value_is_found_at_its_place() -> None:
         "keepalive": "yes",
     }
 
-    found = decode(value, TeamEntry)
+    decoded = decode(value, TeamEntry)
 
-    assert [(each.path, each.steps) for each in found.mistakes] == [
+    assert [(mistake.path, mistake.steps) for mistake in decoded.mistakes] == [
         (".keys[0].id", ("keys", 0, "id")),
         (".keys[0]", ("keys", 0, "sha256")),
         (".keys[1]", ("keys", 1, "lmits")),
@@ -127,15 +134,15 @@ def test_every_mistake_in_a_value_is_found_at_its_place() -> None:
         (".models[2]", ("models", 2)),
         (".keepalive", ("keepalive",)),
     ]
-    assert found.value is not None
-    assert (found.value.models, [key.id for key in found.value.keys]) == (frozenset({"a", "b"}), ["a"])
+    assert decoded.value is not None
+    assert (decoded.value.models, [key.id for key in decoded.value.keys]) == (frozenset({"a", "b"}), ["a"])
 
 
 def test_a_key_that_is_no_text_is_told_where_it_is() -> None:
-    found = decode({"limits_by_tier": {1: {}}, "keepalive": "yes"}, TeamEntry)
+    decoded = decode({"limits_by_tier": {1: {}}, "keepalive": "yes"}, TeamEntry)
 
-    assert found.value is not None
-    assert [(each.path, each.reason) for each in found.mistakes] == [
+    assert decoded.value is not None
+    assert [(mistake.path, mistake.reason) for mistake in decoded.mistakes] == [
         (".limits_by_tier", "a key is wrong: Expected `str`, got `int`"),
         (".keepalive", "Expected `bool`, got `str`"),
     ]
@@ -143,16 +150,16 @@ def test_a_key_that_is_no_text_is_told_where_it_is() -> None:
 
 @pytest.mark.parametrize("value", [None, 3, [], "x"])
 def test_of_what_is_nothing_of_the_kind_nothing_is_left(value: object) -> None:
-    found = decode(value, TeamsFile)
+    decoded = decode(value, TeamsFile)
 
-    assert (found.value, len(found.mistakes)) == (None, 1)
+    assert (decoded.value, len(decoded.mistakes)) == (None, 1)
 
 
 def test_alone_a_place_raises_all_of_its_mistakes(tmp_path: Path) -> None:
     with pytest.raises(SettingsErrors) as refused:
         FilePlace(tmp_path / "x.yaml").decode({"a": 1, "b": 2}, TeamsFile)
 
-    assert [str(each) for each in to_problems(refused.value)] == [
+    assert [str(mistake) for mistake in to_problems(refused.value)] == [
         f"{tmp_path / 'x.yaml'}: $: Object contains unknown field `a`",
         f"{tmp_path / 'x.yaml'}: $: Object contains unknown field `b`",
     ]
@@ -187,9 +194,9 @@ def test_a_place_has_the_line_of_its_key(
     file = tmp_path / "x.yaml"
     file.write_text(text)
 
-    (said,) = with_lines([lead(FilePlace(file)).error("is wrong")])
+    (message,) = with_lines([lead(FilePlace(file)).error("is wrong")])
 
-    assert said.startswith(f"{file}: line {line}: $.")
+    assert message.startswith(f"{file}: line {line}: $.")
 
 
 def test_what_is_of_no_file_or_of_one_that_cannot_be_read_has_no_line(tmp_path: Path) -> None:
