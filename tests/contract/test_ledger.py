@@ -200,8 +200,8 @@ async def test_usage_by_each_name(sql_ledger: Ledger, name: str, value: str | No
 
 
 def test_every_group_is_tried() -> None:
-    pytest_marks = test_usage_by_each_name.pytestmark  # type: ignore[attr-defined]
-    tried = {name for applied in pytest_marks for name, _ in applied.args[1]}
+    parametrized = test_usage_by_each_name.pytestmark  # type: ignore[attr-defined]
+    tried = {name for applied in parametrized for name, _ in applied.args[1]}
     assert tried >= GROUPS
 
 

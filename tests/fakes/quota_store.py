@@ -78,7 +78,7 @@ class TeamState:
 
 
 def held_in(claim: HoldRequest) -> Mapping[str, int]:
-    """What a claim holds, by scope."""
+    """Return the held amounts by scope."""
     return {scope: claim.quote_in(scope) for scope in claim.scopes}
 
 
