@@ -93,7 +93,7 @@ makes its counters from the books.
 
 {crowds}
 
-What goes on by itself, on the replica that leads, while nobody asks (a sweep and a reading of budgets every 5 s):
+Background work of the leader without requests (a sweep and a reading of budgets every 5 s):
 
 {idle}
 
