@@ -14,9 +14,9 @@ from service.api.schemas.requests import GenerateBody, decode_json
 from service.domain.base64_text import to_strict
 from service.domain.errors import InvalidValue, MalformedBody, RequestError, UnreachableLink, UnreadableFile
 
-PICTURE = bytes(range(256)) * 2 + b"\xfb\xff\xbf\x00"
-TEXT = base64.b64encode(PICTURE).decode()
-LINES = base64.encodebytes(PICTURE).decode()
+IMAGE = bytes(range(256)) * 2 + b"\xfb\xff\xbf\x00"
+TEXT = base64.b64encode(IMAGE).decode()
+LINES = base64.encodebytes(IMAGE).decode()
 UPLOADS = FileUploads(max_bytes=1 << 20)
 
 
@@ -52,7 +52,7 @@ def read_token(token: str) -> bytes:
     ],
 )
 def test_a_data_url_is_read_in_every_spelling(url: str) -> None:
-    assert read(url) == PICTURE
+    assert read(url) == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_data_url_is_read_in_every_spelling(url: str) -> None:
     ids=["php", "dotnet", "php in lines", "scheme"],
 )
 def test_so_it_is_with_escapes_of_json(token: str) -> None:
-    assert read_token(token) == PICTURE
+    assert read_token(token) == IMAGE
 
 
 @pytest.mark.parametrize(

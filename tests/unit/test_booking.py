@@ -27,7 +27,7 @@ USAGE = Usage(text_in=1, image_in=2, text_cached=3, image_cached=4, text_out=5, 
 
 
 def test_a_claim_knows_the_worst_case_and_already_has_its_entry() -> None:
-    wanted = build_hold_request(
+    hold_request = build_hold_request(
         "h1",
         spec(n=3, tier="low", size=SQUARE),
         PLAN,
@@ -36,9 +36,9 @@ def test_a_claim_knows_the_worst_case_and_already_has_its_entry() -> None:
         cache_status=CacheStatus.MISS,
     )
 
-    assert (wanted.hold_id, wanted.quote, wanted.images) == ("h1", 30_000_000, 3)
-    assert wanted.scopes == ("team", "key:search-1", "model:painter", "tier:low")
-    booked = wanted.entry
+    assert (hold_request.hold_id, hold_request.quote, hold_request.images) == ("h1", 30_000_000, 3)
+    assert hold_request.scopes == ("team", "key:search-1", "model:painter", "tier:low")
+    booked = hold_request.entry
     assert (booked.cost, booked.basis, booked.status) == (30_000_000, Basis.UNCONFIRMED, EntryStatus.LOST)
     assert (booked.team, booked.key, booked.request_id, booked.tags) == ("search", "search-1", "req_1", {"env": "ci"})
     assert (booked.backend, booked.upstream_model, booked.price_version) == ("alpha", "alpha/painter", price().version)
@@ -93,10 +93,10 @@ def test_a_route_with_one_tier_is_held_in_that_one() -> None:
 def test_the_format_is_the_one_that_is_delivered() -> None:
     developed = Plan(route=route(), price=price(), transcode=Transcode(output_format="webp", quality=80))
     for asked, plan, booked in (("png", developed, "webp"), ("jpeg", PLAN, "jpeg")):
-        wanted = build_hold_request(
+        hold_request = build_hold_request(
             "h1", spec(output_format=asked), plan, model(), caller(), cache_status=CacheStatus.MISS
         )
-        assert wanted.entry.output_format == booked
+        assert hold_request.entry.output_format == booked
 
 
 @pytest.mark.parametrize(
@@ -109,16 +109,16 @@ def test_a_tier_left_open_is_booked_as_the_dearest(tier: str | None, tiers: tupl
 
 @pytest.mark.parametrize("source", [CacheStatus.MISS, CacheStatus.BYPASS])
 def test_the_source_is_known_before_the_outcome(source: CacheStatus) -> None:
-    wanted = build_hold_request("h1", spec(), PLAN, model(), caller(), cache_status=source)
-    booked = build_entry(wanted, 99, Delivered(model=model(), generation=build_generation("a"), charge=CHARGE))
-    assert {wanted.entry.cache, booked.cache, build_entry(wanted, 99).cache} == {source.value}
+    hold_request = build_hold_request("h1", spec(), PLAN, model(), caller(), cache_status=source)
+    booked = build_entry(hold_request, 99, Delivered(model=model(), generation=build_generation("a"), charge=CHARGE))
+    assert {hold_request.entry.cache, booked.cache, build_entry(hold_request, 99).cache} == {source.value}
 
 
 def test_a_delivery_is_booked_as_it_was_drawn() -> None:
-    wanted = build_hold_request("h1", spec(n=2), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
-    bought = build_generation("a", tier="medium", size=Size(640, 480), usage=USAGE)
+    hold_request = build_hold_request("h1", spec(n=2), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
+    delivered_images = build_generation("a", tier="medium", size=Size(640, 480), usage=USAGE)
 
-    booked = build_entry(wanted, 99, Delivered(model=model(), generation=bought, charge=CHARGE))
+    booked = build_entry(hold_request, 99, Delivered(model=model(), generation=delivered_images, charge=CHARGE))
 
     assert (booked.cost, booked.basis, booked.status, booked.held_at) == (7, Basis.USAGE, EntryStatus.DELIVERED, 99)
     assert (booked.n, booked.tier, booked.resolved_tier, booked.size) == (1, None, "medium", "640x480")
@@ -126,20 +126,20 @@ def test_a_delivery_is_booked_as_it_was_drawn() -> None:
     assert (booked.image_cached, booked.text_out, booked.image_out) == (4, 5, 6)
 
 
-@pytest.mark.parametrize("said", [None, "ultra"])
-def test_what_the_vendor_did_not_say_stays_what_was_asked_for(said: str | None) -> None:
-    wanted = build_hold_request(
+@pytest.mark.parametrize("reported", [None, "ultra"])
+def test_what_the_vendor_did_not_say_stays_what_was_asked_for(reported: str | None) -> None:
+    hold_request = build_hold_request(
         "h1", spec(tier="low", size=SQUARE), PLAN, model(), caller(), cache_status=CacheStatus.MISS
     )
-    unnamed = build_generation("a", tier=said, size=None)
-    booked = build_entry(wanted, 99, Delivered(model=model(), generation=unnamed, charge=CHARGE))
+    unnamed = build_generation("a", tier=reported, size=None)
+    booked = build_entry(hold_request, 99, Delivered(model=model(), generation=unnamed, charge=CHARGE))
     assert (booked.resolved_tier, booked.size, booked.image_out) == ("low", "1024x1024", 0)
 
 
 def test_what_may_have_been_billed_is_booked_at_the_quote() -> None:
-    wanted = build_hold_request("h1", spec(), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
-    booked = build_entry(wanted, 99)
-    assert (booked.cost, booked.basis, booked.status) == (wanted.quote, Basis.UNCONFIRMED, EntryStatus.FAILED)
+    hold_request = build_hold_request("h1", spec(), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
+    booked = build_entry(hold_request, 99)
+    assert (booked.cost, booked.basis, booked.status) == (hold_request.quote, Basis.UNCONFIRMED, EntryStatus.FAILED)
     assert booked.held_at == 99
 
 

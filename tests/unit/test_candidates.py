@@ -26,8 +26,8 @@ BOX = route(backend=SANDBOX)
 EVERYWHERE = model(routes=(ALPHA, BETA, BOX))
 
 
-def backends_of(plans: tuple[Plan, ...]) -> list[str]:
-    return [each.route.backend for each in plans]
+def plan_backends(plans: tuple[Plan, ...]) -> list[str]:
+    return [plan.route.backend for plan in plans]
 
 
 def team(*backends: str, barred: Collection[str] = ()) -> Team:
@@ -63,7 +63,7 @@ MAY_USE = [
 def test_a_team_is_served_by_the_backends_that_it_may_use(on: set[str], who: Team, backends: list[str]) -> None:
     looked = find_candidates(spec(), EVERYWHERE, on, TODAY, who)
 
-    assert backends_of(looked.plans) == backends
+    assert plan_backends(looked.plans) == backends
     assert [route.backend for route, _ in serving_routes(EVERYWHERE, on, TODAY, who)] == backends
     assert len(looked.plans) + len(looked.rejected) == len(EVERYWHERE.routes)
 
@@ -110,7 +110,7 @@ def test_every_route_that_is_out_says_why() -> None:
         spec(tier="low"), asked, {"alpha", "gamma", "delta", "epsilon", SANDBOX}, TODAY, team(barred={"gamma"})
     )
 
-    assert backends_of(looked.plans) == ["alpha"]
+    assert plan_backends(looked.plans) == ["alpha"]
     assert [(out.route.backend, type(out.error), out.error.message) for out in looked.rejected] == [
         ("beta", ModelNotFound, "The backend 'beta' is not switched on."),
         ("gamma", NotAllowed, "Team 'search' may not use the backend 'gamma'."),
@@ -136,8 +136,8 @@ def test_a_tier_that_a_route_delivers_may_be_asked_for_and_no_other() -> None:
 
 
 def test_the_tier_that_a_route_delivers_is_not_sent_and_not_forgotten() -> None:
-    wish = spec(tier="medium", n=3, seed=1)
-    going = build_plan(wish, MEDIUM, price())
+    request_spec = spec(tier="medium", n=3, seed=1)
+    going = build_plan(request_spec, MEDIUM, price())
 
-    assert upstream_specs(wish, going) == (spec(n=2, seed=1), spec(n=1, seed=1))
-    assert split(wish, going) == (spec(tier="medium", n=2, seed=1), spec(tier="medium", n=1, seed=1))
+    assert upstream_specs(request_spec, going) == (spec(n=2, seed=1), spec(n=1, seed=1))
+    assert split(request_spec, going) == (spec(tier="medium", n=2, seed=1), spec(tier="medium", n=1, seed=1))

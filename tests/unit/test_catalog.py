@@ -111,7 +111,7 @@ CATALOG = catalog(
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "model_id"),
     [
         ("painter", "painter"),
         ("vendor/painter", "painter"),
@@ -121,8 +121,8 @@ CATALOG = catalog(
         ("elder", "old"),
     ],
 )
-def test_a_model_is_found_by_name_alias_or_default(name: str | None, found: str) -> None:
-    assert CATALOG.get(name, TODAY).id == found
+def test_a_model_is_found_by_name_alias_or_default(name: str | None, model_id: str) -> None:
+    assert CATALOG.get(name, TODAY).id == model_id
 
 
 @pytest.mark.parametrize(
@@ -160,8 +160,8 @@ def test_a_model_serves_until_the_day_before_its_end() -> None:
 
 
 def test_only_living_models_are_listed() -> None:
-    assert [each.id for each in CATALOG.available(TODAY)] == ["painter", "old"]
-    assert [each.id for each in CATALOG.available(date(2026, 12, 1))] == ["painter"]
+    assert [item.id for item in CATALOG.available(TODAY)] == ["painter", "old"]
+    assert [item.id for item in CATALOG.available(date(2026, 12, 1))] == ["painter"]
 
 
 POOR = model(
@@ -176,7 +176,7 @@ POOR = model(
 
 
 @pytest.mark.parametrize(
-    ("wish", "param", "message"),
+    ("request_spec", "param", "message"),
     [
         (spec(tier="max"), "quality", "Invalid value 'max' for quality. Model 'painter' supports low, auto."),
         (
@@ -206,9 +206,9 @@ POOR = model(
         (spec(output_compression=5), "output_compression", "output_compression needs output_format jpeg or webp."),
     ],
 )
-def test_a_model_refuses_what_it_lacks_by_name(wish: Spec, param: str, message: str) -> None:
+def test_a_model_refuses_what_it_lacks_by_name(request_spec: Spec, param: str, message: str) -> None:
     with pytest.raises(InvalidValue) as refused:
-        check_spec(wish, POOR)
+        check_spec(request_spec, POOR)
 
     assert (refused.value.param, refused.value.code, refused.value.message) == (param, "invalid_value", message)
 
@@ -233,13 +233,13 @@ def test_other_vendors_fields_are_unknown_where_a_model_lacks_them(name: str) ->
     assert refused.value.message == f"Unknown parameter: '{name}'. It is not supported by model 'painter'."
 
 
-@pytest.mark.parametrize("wish", [spec(), *ASKING_MORE.values(), edit(mask=upload(b"m", "mask"))])
-def test_a_model_that_lacks_nothing_refuses_nothing(wish: Spec) -> None:
-    check_spec(wish, model())
+@pytest.mark.parametrize("request_spec", [spec(), *ASKING_MORE.values(), edit(mask=upload(b"m", "mask"))])
+def test_a_model_that_lacks_nothing_refuses_nothing(request_spec: Spec) -> None:
+    check_spec(request_spec, model())
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "request_spec",
     [
         spec(),
         spec(tier="low", n=4, size=Size(1536, 1024), output_format="jpeg", output_compression=5),
@@ -247,8 +247,8 @@ def test_a_model_that_lacks_nothing_refuses_nothing(wish: Spec) -> None:
         spec(background="opaque"),
     ],
 )
-def test_a_poor_model_does_what_it_can(wish: Spec) -> None:
-    check_spec(wish, POOR)
+def test_a_poor_model_does_what_it_can(request_spec: Spec) -> None:
+    check_spec(request_spec, POOR)
 
 
 def test_a_long_wrong_value_is_quoted_only_in_part() -> None:

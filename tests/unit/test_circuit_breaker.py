@@ -98,9 +98,9 @@ def test_a_picture_in_between_ends_the_row() -> None:
 
 
 def test_a_share_of_failures_opens_it_once_there_are_calls_enough() -> None:
-    by_turns: list[CallOutcome] = [GOOD, BAD] * 4
-    assert after(*by_turns, GOOD).opening is None
-    assert after(*by_turns, GOOD, BAD).opening
+    alternating: list[CallOutcome] = [GOOD, BAD] * 4
+    assert after(*alternating, GOOD).opening is None
+    assert after(*alternating, GOOD, BAD).opening
     assert after(*[GOOD] * 6, *[BAD] * 4).opening is None
     assert after(*[BAD] * 4, *[GOOD] * 6).opening is None
 
@@ -182,11 +182,11 @@ def test_what_others_share_changes_the_account_opening_and_never_the_local_one(
     busy = CircuitBreaker(
         epoch=4, local=local, account=account, probe=Probe(name="t1", until=5), consecutive_failures=2
     )
-    found = merge_shared_opening(busy, shared, 2)
+    changed = merge_shared_opening(busy, shared, 2)
     if account is becomes is None:
-        assert found == busy
+        assert changed == busy
     else:
-        assert found == CircuitBreaker(
+        assert changed == CircuitBreaker(
             epoch=5, since=2, local=local, account=becomes, probe=busy.probe if local else None
         )
 
@@ -204,8 +204,8 @@ def test_of_both_openings_the_longer_one_counts() -> None:
 
 
 def test_a_probe_that_does_not_reach_the_vendor_leaves_the_account_opening() -> None:
-    found = after(BAD, health=CircuitBreaker(account=OURS), now=60)
-    assert (found.account, found.local) == (OURS, Opening(reason=BAD.kind, until=65, openings=2))
+    changed = after(BAD, health=CircuitBreaker(account=OURS), now=60)
+    assert (changed.account, changed.local) == (OURS, Opening(reason=BAD.kind, until=65, openings=2))
 
 
 def test_a_picture_ends_both_openings() -> None:
@@ -222,9 +222,9 @@ def test_one_probes_until_its_lease_is_over() -> None:
 
 def test_a_vendor_that_answers_may_be_tried_at_once_but_is_not_well() -> None:
     health = after(*[BAD] * 5)
-    found = half_open(health, 2)
-    assert (current_state(found, 2), found.epoch) == (BreakerState.HALF_OPEN, health.epoch)
-    assert half_open(found, 3) == found
+    changed = half_open(health, 2)
+    assert (current_state(changed, 2), changed.epoch) == (BreakerState.HALF_OPEN, health.epoch)
+    assert half_open(changed, 3) == changed
     assert half_open(CircuitBreaker(), 3) == CircuitBreaker()
     assert current_state(half_open(after(failure(FailureKind.AUTH_FAILED)), 2), 2) is BreakerState.HALF_OPEN
 
@@ -254,10 +254,10 @@ def test_another_key_mends_no_vendor() -> None:
 
 def test_a_refusal_that_was_found_out_opens_it_for_that_reason() -> None:
     auth = FailureKind.AUTH_FAILED
-    found = trip(CircuitBreaker(), auth, 0, RULES)
-    assert found.opening == Opening(reason=auth, until=60)
-    assert trip(found, auth, 59, RULES) == replace(found, account=Opening(reason=auth, until=119))
-    assert trip(found, auth, 60, RULES).opening == Opening(reason=auth, until=120, openings=2)
+    changed = trip(CircuitBreaker(), auth, 0, RULES)
+    assert changed.opening == Opening(reason=auth, until=60)
+    assert trip(changed, auth, 59, RULES) == replace(changed, account=Opening(reason=auth, until=119))
+    assert trip(changed, auth, 60, RULES).opening == Opening(reason=auth, until=120, openings=2)
     assert trip(after(*[BAD] * 5), auth, 1, RULES).opening == Opening(reason=auth, until=61, openings=2)
 
 
@@ -318,12 +318,12 @@ def test_whatever_comes_it_opens_for_a_reason_and_closes_by_a_picture(
     health, now = CircuitBreaker(), 0.0
     for outcome, seconds, is_late in steps:
         now += seconds
-        found = record_outcome(health, outcome, health.epoch - is_late, now, RULES)
-        if found.epoch != health.epoch:
+        changed = record_outcome(health, outcome, health.epoch - is_late, now, RULES)
+        if changed.epoch != health.epoch:
             assert not is_late
-            assert (found.opening is None) == (outcome is GOOD)
-            assert found.epoch == health.epoch + 1
-        if found.opening and found.opening is not health.opening:
-            assert now < found.opening.until <= now + RULES.max_open_seconds
-            assert SIGNALS[found.opening.reason] in {Signal.BAD, Signal.ACCOUNT}
-        health = found
+            assert (changed.opening is None) == (outcome is GOOD)
+            assert changed.epoch == health.epoch + 1
+        if changed.opening and changed.opening is not health.opening:
+            assert now < changed.opening.until <= now + RULES.max_open_seconds
+            assert SIGNALS[changed.opening.reason] in {Signal.BAD, Signal.ACCOUNT}
+        health = changed

@@ -31,11 +31,11 @@ def have(teams: str = "a b", keys: str = "1 2", models: str = "x y") -> UsableCo
     ],
 )
 def test_a_change_that_locks_every_caller_out_is_refused(after: UsableConfig, reason: str) -> None:
-    said = find_lockout(have(), after)
+    refusal = find_lockout(have(), after)
 
-    assert said is not None
-    assert reason in said
-    assert said.endswith("It is refused while the gateway runs; a restart takes it.")
+    assert refusal is not None
+    assert reason in refusal
+    assert refusal.endswith("It is refused while the gateway runs; a restart takes it.")
 
 
 @pytest.mark.parametrize("after", [have(), have(teams="b c"), have(keys="2"), have(models="y z")])
@@ -64,8 +64,8 @@ def test_an_expired_key_an_ended_model_and_a_backend_that_is_off_are_of_no_use()
     ended = model(id="ended", shutdown_date=NOW.date())
     away = model(id="away", routes=(route(backend="beta"),))
 
-    found = find_usable({"search": Team(name="search")}, keys, catalog(model(), ended, away), ON, NOW)
+    usable = find_usable({"search": Team(name="search")}, keys, catalog(model(), ended, away), ON, NOW)
 
-    assert found == UsableConfig(
+    assert usable == UsableConfig(
         teams=frozenset({"search"}), keys=frozenset({KEY.digest, "new"}), models=frozenset({"painter"})
     )

@@ -8,7 +8,7 @@ KNOWN = ("search", "search-eu", "ads", "Design")
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "suggestion"),
     [
         ("serch", " Did you mean 'search' or 'search-eu'?"),
         ("adz", " Did you mean 'ads'?"),
@@ -18,5 +18,5 @@ KNOWN = ("search", "search-eu", "ads", "Design")
         ("x" * 100_000, ""),
     ],
 )
-def test_close_names_are_named(name: str, said: str) -> None:
-    assert did_you_mean(name, KNOWN) == said
+def test_close_names_are_named(name: str, suggestion: str) -> None:
+    assert did_you_mean(name, KNOWN) == suggestion

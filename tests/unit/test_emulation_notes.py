@@ -18,10 +18,17 @@ FOUR = route(max_n=4)
 WEBP = Transcode(output_format="webp", quality=100)
 
 
-def served(wish: Spec, along: Route, **changes: Any) -> ServedRequest:
-    going = build_plan(wish, along, price())
+def served(request_spec: Spec, along: Route, **changes: Any) -> ServedRequest:
+    going = build_plan(request_spec, along, price())
     return ServedRequest(
-        **{"spec": wish, "plan": going, "transcode": None, "requested_previews": 0, "shown_previews": 0, **changes}
+        **{
+            "spec": request_spec,
+            "plan": going,
+            "transcode": None,
+            "requested_previews": 0,
+            "shown_previews": 0,
+            **changes,
+        }
     )
 
 
@@ -44,32 +51,35 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "case", "said"), ROWS, ids=range(len(ROWS)))
-def test_each_row_says_what_was_done_or_nothing(name: str, case: ServedRequest, said: str | None) -> None:
-    told = build_notes(case)
+@pytest.mark.parametrize(("name", "case", "notes_text"), ROWS, ids=range(len(ROWS)))
+def test_each_row_says_what_was_done_or_nothing(name: str, case: ServedRequest, notes_text: str | None) -> None:
+    noted = build_notes(case)
 
-    assert told == ((said,) if said else ())
-    assert said is None or said.startswith(f"{name}=")
+    assert noted == ((notes_text,) if notes_text else ())
+    assert notes_text is None or notes_text.startswith(f"{name}=")
 
 
 def test_every_row_is_shown() -> None:
-    assert {name for name, _, said in ROWS if said} == set(NOTES)
-    assert {name for name, _, said in ROWS if not said} == set(NOTES)
+    assert {name for name, _, notes_text in ROWS if notes_text} == set(NOTES)
+    assert {name for name, _, notes_text in ROWS if not notes_text} == set(NOTES)
 
 
 def test_all_that_was_done_is_said_in_the_order_of_the_table() -> None:
     everything = route(carries=frozenset(), delivers="medium", size_as=SizeAs.ASPECT_RATIO, max_n=4)
-    wish = spec(tier="medium", size=SQUARE, n=10, output_format="webp")
+    request_spec = spec(tier="medium", size=SQUARE, n=10, output_format="webp")
 
-    told = build_notes(served(wish, everything, transcode=WEBP, requested_previews=3))
+    noted = build_notes(served(request_spec, everything, transcode=WEBP, requested_previews=3))
 
-    assert told == ("transcoded=webp", "partials=none", "tier=medium by route", "size=1:1 by ratio", "n=3 calls")
-    assert [each.partition("=")[0] for each in told] == list(NOTES)
+    assert noted == ("transcoded=webp", "partials=none", "tier=medium by route", "size=1:1 by ratio", "n=3 calls")
+    assert [row.partition("=")[0] for row in noted] == list(NOTES)
 
 
 def test_what_is_expected_is_what_can_be_known_before() -> None:
-    wish = spec(output_format="webp", n=1)
+    request_spec = spec(output_format="webp", n=1)
 
-    assert build_notes(expect_served(wish, build_plan(wish, PNG, price()), 0)) == ("transcoded=webp",)
-    assert build_notes(expect_served(wish, build_plan(wish, PNG, price()), 2)) == ("transcoded=webp", "partials=none")
-    assert build_notes(expect_served(wish, build_plan(wish, ABLE, price()), 2)) == ()
+    assert build_notes(expect_served(request_spec, build_plan(request_spec, PNG, price()), 0)) == ("transcoded=webp",)
+    assert build_notes(expect_served(request_spec, build_plan(request_spec, PNG, price()), 2)) == (
+        "transcoded=webp",
+        "partials=none",
+    )
+    assert build_notes(expect_served(request_spec, build_plan(request_spec, ABLE, price()), 2)) == ()

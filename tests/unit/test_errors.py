@@ -51,9 +51,9 @@ def names_used(*packages: str, called: bool) -> set[str]:
     """Names and attributes in the code of some packages, all of them or only those that are called."""
     files = [file for package in packages for file in (SOURCE / package).rglob("*.py")]
     nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))]
-    found = [node.func for node in nodes if isinstance(node, ast.Call)] if called else nodes
-    return {node.attr for node in found if isinstance(node, ast.Attribute)} | {
-        node.id for node in found if isinstance(node, ast.Name)
+    used = [node.func for node in nodes if isinstance(node, ast.Call)] if called else nodes
+    return {node.attr for node in used if isinstance(node, ast.Attribute)} | {
+        node.id for node in used if isinstance(node, ast.Name)
     }
 
 

@@ -35,7 +35,7 @@ EVER = EntryFilter(since=0, until=2**62)
 PLAN = Plan(route=route(), price=price())
 
 
-def wanted(hold_id: str) -> HoldRequest:
+def hold_request(hold_id: str) -> HoldRequest:
     return build_hold_request(hold_id, spec(), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
 
 
@@ -44,24 +44,24 @@ async def used(ledger: FakeQuotaStore) -> int:
     return standing.used
 
 
-async def booked(books: FakeLedger) -> list[Entry]:
-    return [entry async for entry in books.entries(EVER)]
+async def booked(sql_ledger: FakeLedger) -> list[Entry]:
+    return [entry async for entry in sql_ledger.entries(EVER)]
 
 
 def paid(held: Hold, name: str) -> Entry:
-    return build_entry(wanted(name), held.admission.held_at)
+    return build_entry(hold_request(name), held.admission.held_at)
 
 
 async def test_what_was_sent_and_posted_is_booked() -> None:
-    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    money = build_money(ledger, books)
-    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    ledger, sql_ledger = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, sql_ledger)
+    async with money.hold("search", [hold_request("a"), hold_request("b")], [DAY]) as held:
         await held.mark_sent()
         assert await used(ledger) == 2 * CENT
         await held.post(paid(held, "a"))
         await held.void("b")
     await money.settlement.write_outbox()
-    assert [entry.hold_id for entry in await booked(books)] == ["a"]
+    assert [entry.hold_id for entry in await booked(sql_ledger)] == ["a"]
     assert await used(ledger) == CENT
     assert not await ledger.read_outbox("search", 9)
 
@@ -69,28 +69,28 @@ async def test_what_was_sent_and_posted_is_booked() -> None:
 @pytest.mark.parametrize("state", [HoldState.PENDING, HoldState.SENT])
 @pytest.mark.parametrize("fails", [False, True])
 async def test_holds_that_were_not_marked_as_sent_are_voided(state: HoldState, *, fails: bool) -> None:
-    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    money = build_money(ledger, books)
+    ledger, sql_ledger = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, sql_ledger)
 
     with suppress(ZeroDivisionError):
-        async with money.hold("search", [wanted("a"), wanted("b")], [DAY], state):
+        async with money.hold("search", [hold_request("a"), hold_request("b")], [DAY], state):
             assert await used(ledger) == 2 * CENT
             if fails:
                 raise ZeroDivisionError
     await money.settlement.write_outbox()
 
-    assert (await used(ledger), await booked(books)) == (0, [])
+    assert (await used(ledger), await booked(sql_ledger)) == (0, [])
 
 
 async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None:
-    ledger, books, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
-    money = build_money(ledger, books, observer)
-    async with money.hold("search", [wanted("a")], [DAY], HoldState.PENDING) as held:
+    ledger, sql_ledger, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, sql_ledger, observer)
+    async with money.hold("search", [hold_request("a")], [DAY], HoldState.PENDING) as held:
         await held.mark_sent()
         await held.mark_sent()
     ledger.now += 61_000_000
     await money.settlement.sweep()
-    (entry,) = await booked(books)
+    (entry,) = await booked(sql_ledger)
     assert (entry.status, entry.cost) == (EntryStatus.LOST, CENT)
     assert observer.of(HoldExpired) == [HoldExpired(team="search", booked=True)]
     assert observer.of(EntryPosted) == [EntryPosted(entry=entry)]
@@ -98,22 +98,22 @@ async def test_what_was_sent_and_left_is_booked_when_its_lease_is_over() -> None
 
 
 async def test_a_call_that_goes_on_keeps_its_hold() -> None:
-    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    money = build_money(ledger, books)
-    async with money.hold("search", [wanted("a")], [DAY]) as held:
+    ledger, sql_ledger = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, sql_ledger)
+    async with money.hold("search", [hold_request("a")], [DAY]) as held:
         await held.mark_sent()
         for _ in range(5):
             ledger.now += 40_000_000
             await money.settlement.extend_leases()
             await money.settlement.sweep()
         await held.void("a")
-    assert (await used(ledger), await booked(books)) == (0, [])
+    assert (await used(ledger), await booked(sql_ledger)) == (0, [])
 
 
 async def test_a_limit_without_room_holds_nothing() -> None:
     ledger = FakeQuotaStore(counted=True)
     with pytest.raises(LimitExceeded):
-        async with build_money(ledger).hold("search", [wanted(str(n)) for n in range(4)], [DAY]):
+        async with build_money(ledger).hold("search", [hold_request(str(n)) for n in range(4)], [DAY]):
             raise AssertionError("it was admitted")
     assert await used(ledger) == 0
 
@@ -122,7 +122,7 @@ async def test_a_store_that_is_away_admits_nobody() -> None:
     ledger = FakeQuotaStore(counted=True)
     ledger.down = True
     with pytest.raises(StateUnavailable):
-        async with build_money(ledger).hold("search", [wanted("a")], [DAY]):
+        async with build_money(ledger).hold("search", [hold_request("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -145,7 +145,7 @@ async def test_a_hold_of_which_nobody_knows_whether_it_was_made_is_voided_later(
     money = build_money(ledger)
     ledger.mumbles = True
     with pytest.raises(StateUnavailable):
-        async with money.hold("search", [wanted("a")], [DAY]):
+        async with money.hold("search", [hold_request("a")], [DAY]):
             raise AssertionError("it was admitted")
     assert await used(ledger) == CENT
     await money.settlement.extend_leases()
@@ -153,9 +153,9 @@ async def test_a_hold_of_which_nobody_knows_whether_it_was_made_is_voided_later(
 
 
 async def test_a_settlement_waits_for_the_store() -> None:
-    ledger, books, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
-    money = build_money(ledger, books, observer)
-    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    ledger, sql_ledger, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, sql_ledger, observer)
+    async with money.hold("search", [hold_request("a"), hold_request("b")], [DAY]) as held:
         await held.mark_sent()
         ledger.down = True
         await held.post(paid(held, "a"))
@@ -163,70 +163,70 @@ async def test_a_settlement_waits_for_the_store() -> None:
     assert [type(event) for event in observer.events] == [SettlementDelayed, SettlementDelayed]
     ledger.down = False
     await money.settlement.close()
-    assert [entry.hold_id for entry in await booked(books)] == ["a"]
+    assert [entry.hold_id for entry in await booked(sql_ledger)] == ["a"]
     assert await used(ledger) == CENT
 
 
 async def test_entries_wait_for_the_books() -> None:
-    ledger, books, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
-    money = build_money(ledger, books, observer)
-    books.down = True
-    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    ledger, sql_ledger, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, sql_ledger, observer)
+    sql_ledger.down = True
+    async with money.hold("search", [hold_request("a"), hold_request("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.post(paid(held, "b"))
     await money.settlement.write_outbox()
     await money.settlement.write_outbox()
     assert len(await ledger.read_outbox("search", 9)) == 2
-    books.down = False
+    sql_ledger.down = False
     await money.settlement.extend_leases()
-    assert len(await booked(books)) == 2
+    assert len(await booked(sql_ledger)) == 2
     assert not await ledger.read_outbox("search", 9)
-    told = [event for event in observer.events if isinstance(event, LedgerOutageStarted | LedgerOutageEnded)]
-    assert [type(event) for event in told] == [LedgerOutageStarted, LedgerOutageEnded]
+    observed = [event for event in observer.events if isinstance(event, LedgerOutageStarted | LedgerOutageEnded)]
+    assert [type(event) for event in observed] == [LedgerOutageStarted, LedgerOutageEnded]
 
 
 async def test_what_another_replica_left_behind_is_written_by_the_leader() -> None:
-    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    gone, here = build_money(ledger, books), build_money(ledger, books)
-    async with gone.hold("search", [wanted("a")], [DAY]) as held:
+    ledger, sql_ledger = FakeQuotaStore(counted=True), FakeLedger()
+    gone, here = build_money(ledger, sql_ledger), build_money(ledger, sql_ledger)
+    async with gone.hold("search", [hold_request("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     await here.settlement.sweep()
-    assert [entry.hold_id for entry in await booked(books)] == ["a"]
+    assert [entry.hold_id for entry in await booked(sql_ledger)] == ["a"]
     await gone.settlement.write_outbox()
-    assert len(await booked(books)) == 1
+    assert len(await booked(sql_ledger)) == 1
 
 
 async def test_one_replica_sweeps() -> None:
-    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    other = build_money(ledger, books)
+    ledger, sql_ledger = FakeQuotaStore(counted=True), FakeLedger()
+    other = build_money(ledger, sql_ledger)
     assert await ledger.acquire_leadership("somebody else", 60)
-    async with other.hold("search", [wanted("a")], [DAY]) as held:
+    async with other.hold("search", [hold_request("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     await other.settlement.sweep()
-    assert not await booked(books)
+    assert not await booked(sql_ledger)
 
 
 async def test_lost_counters_are_rebuilt_before_anybody_is_admitted() -> None:
-    ledger, books, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
-    money = build_money(ledger, books, observer)
-    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    ledger, sql_ledger, observer = FakeQuotaStore(counted=True), FakeLedger(), Recorder()
+    money = build_money(ledger, sql_ledger, observer)
+    async with money.hold("search", [hold_request("a"), hold_request("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.post(paid(held, "b"))
     await money.settlement.write_outbox()
     ledger.forget()
-    found = await asyncio.gather(*(enter(money, name) for name in "cdef"))
-    assert sorted(found) == [False, False, False, True]
+    holds = await asyncio.gather(*(enter(money, name) for name in "cdef"))
+    assert sorted(holds) == [False, False, False, True]
     assert await used(ledger) == 3 * CENT
     assert CountersRebuilt(team="search") in observer.events
 
 
 async def enter(money: HoldQuota, name: str) -> bool:
     try:
-        async with money.hold("search", [wanted(name)], [DAY]) as held:
+        async with money.hold("search", [hold_request(name)], [DAY]) as held:
             await held.mark_sent()
             return True
     except LimitExceeded:
@@ -234,10 +234,10 @@ async def enter(money: HoldQuota, name: str) -> bool:
 
 
 async def test_without_the_books_lost_counters_admit_nobody() -> None:
-    ledger, books = FakeQuotaStore(), FakeLedger()
-    books.down = True
+    ledger, sql_ledger = FakeQuotaStore(), FakeLedger()
+    sql_ledger.down = True
     with pytest.raises(StateUnavailable, match="the ledger does not answer"):
-        async with build_money(ledger, books).hold("search", [wanted("a")], [DAY]):
+        async with build_money(ledger, sql_ledger).hold("search", [hold_request("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -248,24 +248,26 @@ async def until(reached: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def test_behind_the_requests_entries_are_written_and_leases_extended() -> None:
-    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    money = build_money(ledger, books, intervals=Intervals(write_seconds=0.0, sweep_seconds=0.002, lease_seconds=0.003))
+    ledger, sql_ledger = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(
+        ledger, sql_ledger, intervals=Intervals(write_seconds=0.0, sweep_seconds=0.002, lease_seconds=0.003)
+    )
     behind = asyncio.create_task(money.settlement.run())
-    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    async with money.hold("search", [hold_request("a"), hold_request("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
 
         async def one_is_booked() -> bool:
-            return len(await booked(books)) == 1
+            return len(await booked(sql_ledger)) == 1
 
         await until(one_is_booked)
-        books.down = ledger.down = True
+        sql_ledger.down = ledger.down = True
         await asyncio.sleep(0.01)
-        books.down = ledger.down = False
+        sql_ledger.down = ledger.down = False
         await held.post(paid(held, "b"))
 
         async def both_are_booked() -> bool:
-            return len(await booked(books)) == 2
+            return len(await booked(sql_ledger)) == 2
 
         await until(both_are_booked)
     behind.cancel()
@@ -274,15 +276,15 @@ async def test_behind_the_requests_entries_are_written_and_leases_extended() -> 
 
 
 async def test_entries_that_are_in_the_books_leave_the_queue_when_the_store_is_back() -> None:
-    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    money = build_money(ledger, books)
-    async with money.hold("search", [wanted("a")], [DAY]) as held:
+    ledger, sql_ledger = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, sql_ledger)
+    async with money.hold("search", [hold_request("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     ledger.down = True
     await money.settlement.write_outbox()
     ledger.down = False
-    assert len(await booked(books)) == 1
+    assert len(await booked(sql_ledger)) == 1
     assert len(await ledger.read_outbox("search", 9)) == 1
     await money.settlement.sweep()
     assert not await ledger.read_outbox("search", 9)
@@ -290,15 +292,15 @@ async def test_entries_that_are_in_the_books_leave_the_queue_when_the_store_is_b
 
 async def test_a_queue_in_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settlement, "MAX_IN_MEMORY", 0)
-    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    money = build_money(ledger, books)
-    async with money.hold("search", [wanted("a")], [DAY]) as held:
+    ledger, sql_ledger = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, sql_ledger)
+    async with money.hold("search", [hold_request("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     await money.settlement.write_outbox()
-    assert not await booked(books)
+    assert not await booked(sql_ledger)
     await money.settlement.sweep()
-    assert len(await booked(books)) == 1
+    assert len(await booked(sql_ledger)) == 1
 
 
 class Forgetful(FakeQuotaStore):
@@ -312,7 +314,7 @@ class Forgetful(FakeQuotaStore):
 
 async def test_a_store_that_loses_its_counters_again_admits_nobody() -> None:
     with pytest.raises(StateUnavailable, match="being rebuilt"):
-        async with build_money(Forgetful()).hold("search", [wanted("a")], [DAY]):
+        async with build_money(Forgetful()).hold("search", [hold_request("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -325,7 +327,7 @@ class Restless(FakeQuotaStore):
 
 async def test_a_rebuild_that_never_succeeds_is_given_up() -> None:
     with pytest.raises(StateUnavailable, match="being rebuilt"):
-        async with build_money(Restless()).hold("search", [wanted("a")], [DAY]):
+        async with build_money(Restless()).hold("search", [hold_request("a")], [DAY]):
             raise AssertionError("it was admitted")
 
 
@@ -344,28 +346,28 @@ class Slow(FakeLedger):
 
 
 async def test_two_who_write_at_once_lose_nothing() -> None:
-    ledger, books = FakeQuotaStore(counted=True), Slow()
-    money = build_money(ledger, books)
-    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    ledger, sql_ledger = FakeQuotaStore(counted=True), Slow()
+    money = build_money(ledger, sql_ledger)
+    async with money.hold("search", [hold_request("a"), hold_request("b")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         first, second = (asyncio.create_task(money.settlement.write_outbox()) for _ in range(2))
         await asyncio.sleep(0)
-        books.gates[0].set()
+        sql_ledger.gates[0].set()
         await first
         await held.post(paid(held, "b"))
         ledger.forget()
-        for gate in books.gates:
+        for gate in sql_ledger.gates:
             gate.set()
         await second
         await money.settlement.write_outbox()
-    assert {entry.hold_id for entry in await booked(books)} == {"a", "b"}
+    assert {entry.hold_id for entry in await booked(sql_ledger)} == {"a", "b"}
 
 
 async def test_what_is_owed_stays_owed_until_the_store_is_back() -> None:
-    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    money = build_money(ledger, books)
-    async with money.hold("search", [wanted("a"), wanted("b")], [DAY]) as held:
+    ledger, sql_ledger = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, sql_ledger)
+    async with money.hold("search", [hold_request("a"), hold_request("b")], [DAY]) as held:
         await held.mark_sent()
         ledger.down = True
         await held.post(paid(held, "a"))
@@ -376,22 +378,22 @@ async def test_what_is_owed_stays_owed_until_the_store_is_back() -> None:
     ledger.down = False
     await money.settlement.retry_settlements()
     await money.settlement.publish_team_state("search")
-    assert [entry.hold_id for entry in await booked(books)] == ["a"]
+    assert [entry.hold_id for entry in await booked(sql_ledger)] == ["a"]
     assert await used(ledger) == CENT
 
 
 async def test_a_report_without_the_books_is_none() -> None:
-    ledger, books = FakeQuotaStore(counted=True), FakeLedger()
-    money = build_money(ledger, books)
-    async with money.hold("search", [wanted("a")], [DAY]) as held:
+    ledger, sql_ledger = FakeQuotaStore(counted=True), FakeLedger()
+    money = build_money(ledger, sql_ledger)
+    async with money.hold("search", [hold_request("a")], [DAY]) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
-    books.down = True
+    sql_ledger.down = True
     with pytest.raises(LedgerUnavailable):
         await money.settlement.publish_team_state("search")
-    books.down = False
+    sql_ledger.down = False
     await money.settlement.publish_team_state("search")
-    assert [entry.hold_id for entry in await booked(books)] == ["a"]
+    assert [entry.hold_id for entry in await booked(sql_ledger)] == ["a"]
 
 
 async def test_counters_that_were_rebuilt_meanwhile_are_not_rebuilt_again() -> None:

@@ -20,9 +20,9 @@ def test_limits_are_counts_and_nano_dollars() -> None:
         "requests_per_minute": Decimal(600),
     }
 
-    found = parse_limits(numbers, "limits")
+    parsed_limits = parse_limits(numbers, "limits")
 
-    assert found == Limits(usd_per_day=500_000_000, usd_per_month=20_000_000_000, requests_per_minute=600)
+    assert parsed_limits == Limits(usd_per_day=500_000_000, usd_per_month=20_000_000_000, requests_per_minute=600)
     assert parse_limits({}, "limits") == NO_LIMITS
 
 

@@ -62,8 +62,8 @@ def test_what_was_sent_is_never_forgotten_by_itself() -> None:
 def test_a_tier_left_to_the_vendor_is_held_in_all_of_them(
     tier: str | None, tiers: tuple[str, ...], scopes: tuple[str, ...]
 ) -> None:
-    found = hold_scopes(KEY, model(tiers=tiers), possible_tiers(spec(tier=tier), model(tiers=tiers)))
-    assert found == ("team", "key:ci", "model:painter", *scopes)
+    actual = hold_scopes(KEY, model(tiers=tiers), possible_tiers(spec(tier=tier), model(tiers=tiers)))
+    assert actual == ("team", "key:ci", "model:painter", *scopes)
 
 
 @pytest.mark.parametrize(("tier", "tiers"), [(None, ("low",)), ("auto", ("low",)), ("high", ("high",))])
@@ -104,10 +104,10 @@ def test_a_tier_or_model_without_an_entry_has_no_limit_of_its_own() -> None:
 
 
 def test_all_limits_of_a_key_are_listed() -> None:
-    found = all_limits(KEY)
-    assert Limit("model:sketcher", Measure.MONTH, 8) in found
-    assert Limit("tier:low", Measure.IMAGES, 9) in found
-    assert len(found) == 8
+    actual = all_limits(KEY)
+    assert Limit("model:sketcher", Measure.MONTH, 8) in actual
+    assert Limit("tier:low", Measure.IMAGES, 9) in actual
+    assert len(actual) == 8
 
 
 LEASHED = replace(KEY, limits_by_tier={"high": Limits(usd_per_day=2)})

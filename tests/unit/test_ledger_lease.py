@@ -31,14 +31,14 @@ class Site:
     """A replica and the lease, on one clock; `each` is done at every wait."""
 
     def __init__(self, holder: LeaseHolder = MINE) -> None:
-        self.leases, self.told, self.fatal = FakeLeases(), Recorder(), FatalReport()
+        self.leases, self.observed, self.fatal = FakeLeases(), Recorder(), FatalReport()
         self.elapsed, self.drain = 0.0, Drain()
-        self.each: Callable[[], None] = lambda: None
+        self.on_wait: Callable[[], None] = lambda: None
         self.keep = LedgerLease(
             leases=self.leases,
             holder=holder,
             ledger_name="PostgreSQL at db",
-            observer=self.told,
+            observer=self.observed,
             monotonic=lambda: self.elapsed,
             sleep=self.sleep,
             drain=self.drain,
@@ -52,7 +52,7 @@ class Site:
 
     async def sleep(self, seconds: float) -> None:
         self.go_on(seconds)
-        self.each()
+        self.on_wait()
 
     async def held_by(self, holder: LeaseHolder) -> None:
         await self.leases.take(holder, LEASE_SECONDS, force=True)
@@ -66,7 +66,7 @@ async def test_a_start_takes_what_is_free_at_once() -> None:
     site = Site()
     await site.keep.acquire()
     site.keep.check()
-    assert (site.elapsed, site.told.events) == (0.0, [])
+    assert (site.elapsed, site.observed.events) == (0.0, [])
 
 
 async def test_a_start_waits_for_the_lease_of_one_that_was_killed() -> None:
@@ -74,7 +74,7 @@ async def test_a_start_waits_for_the_lease_of_one_that_was_killed() -> None:
     await site.held_by(OTHER)
     await site.keep.acquire()
     assert LEASE_SECONDS <= site.elapsed <= LEASE_SECONDS + 1
-    (line,) = site.told.of(WaitingForLease)
+    (line,) = site.observed.of(WaitingForLease)
     assert line == WaitingForLease(holder="gw-2, process 9", since="2027-01-15T08:00:00+00:00")
 
 
@@ -89,7 +89,7 @@ async def test_a_start_waits_for_the_lease_of_one_that_was_killed() -> None:
 async def test_a_start_beside_one_that_goes_on_is_refused(mine: LeaseHolder, other: LeaseHolder, words: str) -> None:
     site = Site(mine)
     await site.held_by(other)
-    site.each = lambda: site.keeps(replace(other, since=site.leases.now))
+    site.on_wait = lambda: site.keeps(replace(other, since=site.leases.now))
     with pytest.raises(LeaseHeld, match=words) as refused:
         await site.keep.acquire()
     assert f"{other.name}, since 2027-01-15T08:00:" in str(refused.value)
@@ -100,7 +100,7 @@ async def test_a_start_beside_one_that_goes_on_is_refused(mine: LeaseHolder, oth
 async def test_a_start_waits_longer_for_one_that_leaves_but_not_for_ever() -> None:
     site = Site()
     await site.held_by(OTHER)
-    site.each = lambda: site.keeps(replace(OTHER, is_draining=True))
+    site.on_wait = lambda: site.keeps(replace(OTHER, is_draining=True))
     with pytest.raises(LeaseHeld):
         await site.keep.acquire()
     assert DRAIN_WAIT_SECONDS < site.elapsed < DRAIN_WAIT_SECONDS + 2
@@ -183,7 +183,7 @@ async def test_it_is_renewed_until_the_replica_goes() -> None:
         if len(ends) == 4:
             raise asyncio.CancelledError
 
-    site.each = look
+    site.on_wait = look
     with pytest.raises(asyncio.CancelledError):
         await site.keep.run()
     assert ends == sorted(ends)

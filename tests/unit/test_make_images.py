@@ -32,7 +32,7 @@ from service.usecases.ports.events import AttemptFinished
 from service.usecases.ports.image_codec import ImageInfo
 from tests.fakes.backends import FakeBackend
 from tests.fakes.builders import SQUARE, build_generation, caller, catalog, edit, failure, linked, model, route, spec
-from tests.fakes.gateway import drawn as pictures
+from tests.fakes.gateway import drawn as images_in_delivery
 from tests.fakes.gateway import images_from
 from tests.fakes.image_codec import FakeImageCodec
 from tests.fakes.observer import Recorder
@@ -51,14 +51,14 @@ def of(**rights: Any) -> Caller:
 
 
 async def test_a_wish_becomes_pictures() -> None:
-    alpha, bought = FakeBackend(build_generation("fox")), build_generation("fox")
-    wish = spec(tier="low", size=SQUARE)
+    alpha, paid_images = FakeBackend(build_generation("fox")), build_generation("fox")
+    request_spec = spec(tier="low", size=SQUARE)
 
-    made = await images_from({"alpha": alpha})(wish, caller(), catalog())
+    made = await images_from({"alpha": alpha})(request_spec, caller(), catalog())
 
-    assert (made.spec, made.result.generation, made.result.created) == (wish, bought, 1_795_000_000)
+    assert (made.spec, made.result.generation, made.result.created) == (request_spec, paid_images, 1_795_000_000)
     (order,) = alpha.requests
-    assert (order.spec, order.route, order.price) == (wish, route(), route().prices[0])
+    assert (order.spec, order.route, order.price) == (request_spec, route(), route().prices[0])
     assert (order.request_id, made.result.upstream_model) == ("req_1", "alpha/painter")
 
 
@@ -99,7 +99,7 @@ async def test_what_the_vendor_did_not_date_is_dated_here() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "who", "kind"),
+    ("request_spec", "who", "kind"),
     [
         (spec(model="nobody"), caller(), ModelNotFound),
         (spec(model="painter"), of(models=frozenset({"other"})), NotAllowed),
@@ -111,23 +111,25 @@ async def test_what_the_vendor_did_not_date_is_dated_here() -> None:
     ],
 )
 async def test_what_is_wrong_is_found_before_anything_is_bought(
-    wish: Spec, who: Caller, kind: type[GatewayError]
+    request_spec: Spec, who: Caller, kind: type[GatewayError]
 ) -> None:
     alpha, observer = FakeBackend(), Recorder()
 
     with pytest.raises(kind):
-        await images_from({"alpha": alpha}, observer=observer)(wish, who, catalog())
+        await images_from({"alpha": alpha}, observer=observer)(request_spec, who, catalog())
 
     assert (alpha.requests, observer.of(AttemptFinished)) == ([], [])
 
 
-@pytest.mark.parametrize("wish", [edit(linked(), tier="ultra"), edit(linked(), model="nobody"), edit(linked(), seed=1)])
-async def test_nothing_is_fetched_for_a_wish_that_cannot_be_granted(wish: Spec) -> None:
+@pytest.mark.parametrize(
+    "request_spec", [edit(linked(), tier="ultra"), edit(linked(), model="nobody"), edit(linked(), seed=1)]
+)
+async def test_nothing_is_fetched_for_a_wish_that_cannot_be_granted(request_spec: Spec) -> None:
     links = FakeReferenceFetcher({"https://pictures.test/fox.png": b"fox"})
     known = catalog(model(routes=(route(carries=frozenset({"image", "quality"})),)))
 
     with pytest.raises(GatewayError):
-        await images_from({"alpha": FakeBackend()}, links=links)(wish, caller(), known)
+        await images_from({"alpha": FakeBackend()}, links=links)(request_spec, caller(), known)
 
     assert links.fetched == []
 
@@ -151,7 +153,7 @@ async def test_the_first_backend_of_the_catalog_draws() -> None:
 
     made = await images_from({"beta": beta, "alpha": alpha})(spec(), caller(), TWO_WAYS)
 
-    assert (pictures(made), made.result.backend, beta.requests) == ([b"a"], "alpha", [])
+    assert (images_in_delivery(made), made.result.backend, beta.requests) == ([b"a"], "alpha", [])
 
 
 @pytest.mark.parametrize("kind", ONWARDS)
@@ -160,7 +162,7 @@ async def test_after_a_failure_of_a_backend_the_next_one_is_asked(kind: FailureK
 
     made = await images_from({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
-    assert (pictures(made), made.result.upstream_model) == ([b"b"], "beta/painter")
+    assert (images_in_delivery(made), made.result.upstream_model) == ([b"b"], "beta/painter")
     assert (len(alpha.requests), len(beta.requests)) == (1, 1)
 
 
@@ -209,7 +211,7 @@ async def test_a_large_order_is_split_and_joined_in_order_whoever_is_first() -> 
     made = await images_from({"alpha": alpha})(spec(n=10), caller(), FOUR_AT_ONCE)
 
     assert [order.spec.n for order in alpha.requests] == [4, 4, 2]
-    assert pictures(made) == [name.encode() for name in "abcdefghij"]
+    assert images_in_delivery(made) == [name.encode() for name in "abcdefghij"]
     assert made.result.generation.usage == Usage(text_in=30, image_out=300)
     assert (made.spec.n, made.result.generation.size, made.result.generation.created) == (10, SQUARE, 1_795_000_000)
 
@@ -242,7 +244,7 @@ async def test_if_all_of_several_failed_for_nothing_the_next_backend_is_asked_fo
 
     made = await images_from({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
 
-    assert (len(pictures(made)), beta.requests[0].spec.n) == (5, 5)
+    assert (len(images_in_delivery(made)), beta.requests[0].spec.n) == (5, 5)
 
 
 PNG_ONLY = catalog(model(routes=(route(carries=frozenset(), formats=frozenset({"png"})),)))
@@ -250,18 +252,18 @@ PNG_ONLY = catalog(model(routes=(route(carries=frozenset(), formats=frozenset({"
 
 async def test_what_a_backend_cannot_write_is_developed_here() -> None:
     alpha = FakeBackend(build_generation("a", "b", usage=Usage(image_out=7)))
-    wish = spec(n=2, output_format="webp", output_compression=30)
+    request_spec = spec(n=2, output_format="webp", output_compression=30)
 
-    made = await images_from({"alpha": alpha})(wish, caller(), PNG_ONLY)
+    made = await images_from({"alpha": alpha})(request_spec, caller(), PNG_ONLY)
 
     assert (alpha.requests[0].spec.output_format, alpha.requests[0].spec.output_compression) == ("png", None)
-    assert pictures(made) == [b"webp@30:a", b"webp@30:b"]
+    assert images_in_delivery(made) == [b"webp@30:a", b"webp@30:b"]
     assert (made.result.generation.output_format, made.result.generation.usage) == ("webp", Usage(image_out=7))
-    assert made.spec == wish
+    assert made.spec == request_spec
 
 
 @pytest.mark.parametrize(
-    ("changes", "asked", "drawn", "found"),
+    ("changes", "asked", "drawn", "image_bytes"),
     [
         ({"output_format": None, "size": None}, spec(), JPEG, b"png@100:fox"),
         ({"output_format": "jpeg"}, spec(), None, b"png@100:fox"),
@@ -274,15 +276,15 @@ async def test_what_a_backend_cannot_write_is_developed_here() -> None:
     ],
 )
 async def test_a_picture_in_another_format_than_asked_for_is_mended(
-    changes: Mapping[str, object], asked: Spec, drawn: ImageInfo | None, found: bytes
+    changes: Mapping[str, object], asked: Spec, drawn: ImageInfo | None, image_bytes: bytes
 ) -> None:
-    darkroom = FakeImageCodec(measures={b"fox": drawn})
+    fake_codec = FakeImageCodec(measures={b"fox": drawn})
 
-    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, codec=darkroom)(
+    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, codec=fake_codec)(
         asked, caller(), catalog()
     )
 
-    assert pictures(made) == [found]
+    assert images_in_delivery(made) == [image_bytes]
 
 
 @pytest.mark.parametrize(
@@ -296,14 +298,14 @@ async def test_a_picture_in_another_format_than_asked_for_is_mended(
 async def test_what_the_vendor_left_unsaid_is_read_from_the_picture(
     changes: Mapping[str, object], size: Size, output_format: str
 ) -> None:
-    darkroom = FakeImageCodec(measures={b"fox": JPEG})
+    fake_codec = FakeImageCodec(measures={b"fox": JPEG})
     asked = spec(output_format=output_format)
 
-    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, codec=darkroom)(
+    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, codec=fake_codec)(
         asked, caller(), catalog()
     )
 
-    assert (made.result.generation.size, made.result.generation.output_format, pictures(made)) == (
+    assert (made.result.generation.size, made.result.generation.output_format, images_in_delivery(made)) == (
         size,
         output_format,
         [b"fox"],
@@ -316,26 +318,26 @@ async def test_what_the_vendor_left_unsaid_is_read_from_the_picture(
 async def test_a_reply_that_is_no_picture_is_broken_and_not_bought_again(
     changes: Mapping[str, object], known: object
 ) -> None:
-    darkroom = FakeImageCodec(broken={b"junk"})
+    fake_codec = FakeImageCodec(broken={b"junk"})
     alpha, beta = FakeBackend(build_generation("junk", **changes)), FakeBackend(build_generation())
     routes = (route(carries=frozenset(), formats=frozenset({"png"})), route(backend="beta"))
     both = catalog(model(routes=routes)) if known is PNG_ONLY else TWO_WAYS
     asked = spec(output_format="webp") if known is PNG_ONLY else spec()
 
     with pytest.raises(BackendFailed, match="not a picture") as failed:
-        await images_from({"alpha": alpha, "beta": beta}, codec=darkroom)(asked, caller(), both)
+        await images_from({"alpha": alpha, "beta": beta}, codec=fake_codec)(asked, caller(), both)
 
     assert (failed.value.failure.kind, beta.requests) == (FailureKind.BROKEN_REPLY, [])
 
 
 async def test_a_reply_that_cannot_be_read_spoils_no_other_order() -> None:
-    darkroom = FakeImageCodec(broken={b"junk"})
+    fake_codec = FakeImageCodec(broken={b"junk"})
     alpha = FakeBackend(build_generation("junk", output_format=None), build_generation("e", output_format=None))
 
     some = RetryPolicy(wait_seconds=0, accepts_partial=True)
-    made = await images_from({"alpha": alpha}, codec=darkroom, retry=some)(spec(n=5), caller(), FOUR_AT_ONCE)
+    made = await images_from({"alpha": alpha}, codec=fake_codec, retry=some)(spec(n=5), caller(), FOUR_AT_ONCE)
 
-    assert pictures(made) == [b"e"]
+    assert images_in_delivery(made) == [b"e"]
 
 
 @pytest.mark.parametrize(

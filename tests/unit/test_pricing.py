@@ -52,8 +52,8 @@ def shipped() -> Catalog:
 
 def openai_price(catalog: Catalog, name: str) -> tuple[TokenRates, Tokens]:
     """Rates and tokens of a model's way to OpenAI, as of today."""
-    found = next(route for route in catalog.get(name, TODAY).routes if route.backend == "openai")
-    current = current_price(found.prices, TODAY)
+    current_one = next(route for route in catalog.get(name, TODAY).routes if route.backend == "openai")
+    current = current_price(current_one.prices, TODAY)
     assert current is not None
     assert current.rates is not None
     return current.rates, current.tokens
@@ -202,12 +202,12 @@ def test_what_1_5_writes_beside_a_picture_is_bounded_above_what_was_seen(shipped
     ],
 )
 def test_tokens_cost_what_the_vendor_charges(shipped: Catalog, name: str, rates: tuple[int, ...]) -> None:
-    found, _ = openai_price(shipped, name)
+    current_one, _ = openai_price(shipped, name)
 
     assert rates == (
-        *(found.text_in, found.text_cached),
-        *(found.image_in, found.image_cached),
-        *(found.image_out, found.text_out),
+        *(current_one.text_in, current_one.text_cached),
+        *(current_one.image_in, current_one.image_cached),
+        *(current_one.image_out, current_one.text_out),
     )
 
 
@@ -280,9 +280,9 @@ VERSIONS = (price(version="june", effective=JUNE), price(version="january", effe
 )
 @pytest.mark.parametrize("versions", [VERSIONS, VERSIONS[::-1]])
 def test_the_latest_version_in_effect_counts(day: date, version: str | None, versions: tuple[Price, ...]) -> None:
-    found = current_price(versions, day)
+    current_one = current_price(versions, day)
 
-    assert (found and found.version) == version
+    assert (current_one and current_one.version) == version
 
 
 def test_without_versions_there_is_no_price() -> None:

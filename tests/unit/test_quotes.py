@@ -30,22 +30,22 @@ TABLE = Tokens(
 BY_GRID = price(per_image=None, rates=RATES, tokens=GRID)
 BY_TABLE = price(per_image=None, rates=WRITING, tokens=TABLE)
 BY_AREA = price(per_image=None, per_megapixel=30_000_000, default_steps=28)
-BY_PICTURE = price(per_image=53_000_000)
+BY_IMAGE = price(per_image=53_000_000)
 
 PAINTER, WAY = model(), route()
 
 
-def quoted(wish: Spec, paid: Price = BY_GRID, **changes: Any) -> int:
-    return quote(wish, PAINTER, replace(WAY, **changes), paid)
+def quoted(request_spec: Spec, paid: Price = BY_GRID, **changes: Any) -> int:
+    return quote(request_spec, PAINTER, replace(WAY, **changes), paid)
 
 
-def charged(wish: Spec, bought: Generation, paid: Price = BY_GRID, **changes: Any) -> Charge:
-    return cost(wish, PAINTER, replace(WAY, **changes), paid, bought)
+def charged(request_spec: Spec, generated: Generation, paid: Price = BY_GRID, **changes: Any) -> Charge:
+    return cost(request_spec, PAINTER, replace(WAY, **changes), paid, generated)
 
 
-def text_of(wish: Spec) -> int:
-    brought = len(wish.references) + (wish.mask is not None)
-    return len(wish.prompt.encode()) + TEXT_OVERHEAD * (1 + brought)
+def text_tokens(request_spec: Spec) -> int:
+    input_images = len(request_spec.references) + (request_spec.mask is not None)
+    return len(request_spec.prompt.encode()) + TEXT_OVERHEAD * (1 + input_images)
 
 
 # What the vendor counted.
@@ -79,17 +79,19 @@ def test_usage_of_several_orders_keeps_what_was_cached() -> None:
 
 
 def test_a_quote_covers_words_references_picture_and_previews_for_each_picture() -> None:
-    wish = edit(upload(), upload(b"other"), mask=upload(b"mask"), n=3, tier="medium", size=SQUARE, prompt="żółw 🐢")
+    request_spec = edit(
+        upload(), upload(b"other"), mask=upload(b"mask"), n=3, tier="medium", size=SQUARE, prompt="żółw 🐢"
+    )
     run = (12 + 4 * TEXT_OVERHEAD) * 5_000 + 3 * 2_200 * 8_000 + (1756 + 200) * 30_000
 
-    assert quote(wish, PAINTER, WAY, BY_GRID, 2) == 3 * run
-    assert quoted(replace(wish, mask=None, markup=upload(b"markup"))) == 3 * (run - 200 * 30_000)
+    assert quote(request_spec, PAINTER, WAY, BY_GRID, 2) == 3 * run
+    assert quoted(replace(request_spec, mask=None, markup=upload(b"markup"))) == 3 * (run - 200 * 30_000)
 
 
 def test_what_the_vendor_may_write_is_quoted_too() -> None:
-    wish = spec(tier="low", size=SQUARE)
+    request_spec = spec(tier="low", size=SQUARE)
 
-    assert quoted(wish, BY_TABLE) == text_of(wish) * 5_000 + 272 * 30_000 + 1_000 * 10_000
+    assert quoted(request_spec, BY_TABLE) == text_tokens(request_spec) * 5_000 + 272 * 30_000 + 1_000 * 10_000
 
 
 def test_half_a_surrogate_pair_is_text_too() -> None:
@@ -112,9 +114,9 @@ def test_half_a_surrogate_pair_is_text_too() -> None:
     ],
 )
 def test_what_is_left_open_is_quoted_at_its_dearest(asked: dict[str, Any], tokens: int) -> None:
-    wish = spec(**asked)
+    request_spec = spec(**asked)
 
-    assert quoted(wish) == text_of(wish) * 5_000 + tokens * 30_000
+    assert quoted(request_spec) == text_tokens(request_spec) * 5_000 + tokens * 30_000
 
 
 @pytest.mark.parametrize(
@@ -129,17 +131,19 @@ def test_what_is_left_open_is_quoted_at_its_dearest(asked: dict[str, Any], token
     ],
 )
 def test_by_table_the_dearest_is_the_largest_number_of_the_tier(asked: dict[str, Any], tokens: int) -> None:
-    wish = spec(**asked)
-    found = quote(wish, replace(PAINTER, sizes=CLASSIC), WAY, replace(BY_TABLE, rates=RATES))
+    request_spec = spec(**asked)
+    charge = quote(request_spec, replace(PAINTER, sizes=CLASSIC), WAY, replace(BY_TABLE, rates=RATES))
 
-    assert found == text_of(wish) * 5_000 + tokens * 30_000
+    assert charge == text_tokens(request_spec) * 5_000 + tokens * 30_000
 
 
 def test_a_model_without_tiers_is_quoted_at_the_dearest_of_its_price() -> None:
-    wish = spec(size=SQUARE)
+    request_spec = spec(size=SQUARE)
 
-    assert quote(wish, replace(PAINTER, tiers=()), WAY, BY_GRID) == quoted(wish)
-    assert quote(wish, replace(PAINTER, tiers=("low",)), WAY, BY_GRID) == quoted(replace(wish, tier="low"))
+    assert quote(request_spec, replace(PAINTER, tiers=()), WAY, BY_GRID) == quoted(request_spec)
+    assert quote(request_spec, replace(PAINTER, tiers=("low",)), WAY, BY_GRID) == quoted(
+        replace(request_spec, tier="low")
+    )
 
 
 def test_a_price_by_token_without_any_count_sells_nothing() -> None:
@@ -185,7 +189,7 @@ def test_a_route_that_hands_on_a_mere_ratio_is_quoted_at_its_largest_size() -> N
 
 
 def test_pictures_at_a_fixed_price_cost_that() -> None:
-    assert quoted(edit(n=4), BY_PICTURE) == 212_000_000
+    assert quoted(edit(n=4), BY_IMAGE) == 212_000_000
     assert quoted(spec(), price(per_image=0)) == 0
 
 
@@ -193,11 +197,13 @@ def test_pictures_at_a_fixed_price_cost_that() -> None:
 
 
 def test_a_fixed_price_is_booked_for_every_picture_that_came() -> None:
-    wish = spec(n=4)
+    request_spec = spec(n=4)
 
-    assert charged(wish, build_generation("a", "b"), BY_PICTURE) == Charge(nano=106_000_000, basis=Basis.TABLE)
-    assert charged(wish, build_generation("a", size=None), BY_PICTURE) == Charge(nano=53_000_000, basis=Basis.TABLE)
-    assert charged(wish, build_generation("a"), replace(BY_PICTURE, approximate=True)).basis is Basis.ESTIMATED
+    assert charged(request_spec, build_generation("a", "b"), BY_IMAGE) == Charge(nano=106_000_000, basis=Basis.TABLE)
+    assert charged(request_spec, build_generation("a", size=None), BY_IMAGE) == Charge(
+        nano=53_000_000, basis=Basis.TABLE
+    )
+    assert charged(request_spec, build_generation("a"), replace(BY_IMAGE, approximate=True)).basis is Basis.ESTIMATED
 
 
 @pytest.mark.parametrize(
@@ -228,12 +234,12 @@ def test_areas_are_booked_at_the_size_that_was_drawn(
 def test_without_a_count_tokens_are_estimated_and_never_none(
     usage: Usage | None, asked: dict[str, Any], drawn: dict[str, Any], tokens: int
 ) -> None:
-    wish = edit(prompt="a red fox", n=4, **asked)
+    request_spec = edit(prompt="a red fox", n=4, **asked)
     run = 3 * 5_000 + 2_200 * 8_000 + tokens * 30_000
 
-    found = charged(wish, build_generation("a", "b", usage=usage, **drawn))
+    charge = charged(request_spec, build_generation("a", "b", usage=usage, **drawn))
 
-    assert found == Charge(nano=2 * run, basis=Basis.ESTIMATED)
+    assert charge == Charge(nano=2 * run, basis=Basis.ESTIMATED)
 
 
 def test_a_vendor_that_counts_only_text_has_counted() -> None:
@@ -242,14 +248,14 @@ def test_a_vendor_that_counts_only_text_has_counted() -> None:
 
 @pytest.mark.parametrize(("tokens", "covered"), [(1_000, True), (1_000_000, False)])
 def test_an_svg_whose_author_was_paid_is_booked_at_no_less_than_the_quote(tokens: int, covered: bool) -> None:
-    wish = spec(output_format="svg", size=SQUARE)
+    request_spec = spec(output_format="svg", size=SQUARE)
     usage = Usage(text_in=1, image_out=tokens)
     written = build_generation(usage=usage, svg_usage={"model": "author", "total_tokens": 9})
 
-    found = charged(wish, written)
+    charge = charged(request_spec, written)
 
-    assert found == Charge(nano=quoted(wish) if covered else 5_000 + tokens * 30_000, basis=Basis.ESTIMATED)
-    assert charged(wish, replace(written, svg_usage=None)).basis is Basis.USAGE
+    assert charge == Charge(nano=quoted(request_spec) if covered else 5_000 + tokens * 30_000, basis=Basis.ESTIMATED)
+    assert charged(request_spec, replace(written, svg_usage=None)).basis is Basis.USAGE
 
 
 # For every wish: no cost above its quote, and more is never quoted at less.
@@ -259,7 +265,7 @@ FREE_SIZES = st.builds(Size, MULTIPLES, MULTIPLES).filter(lambda size: FREE.prob
 SIZES = st.one_of(st.none(), st.sampled_from([SQUARE, WIDE, Size(2880, 2880), Size(3840, 2160)]), FREE_SIZES)
 TIERS = st.sampled_from([None, "low", "medium", "high"])
 FORMATS = st.sampled_from(["png", "webp", "gif", "svg"])
-PICTURES = st.lists(st.binary(max_size=2), max_size=3).map(lambda found: tuple(map(upload, found)))
+IMAGES = st.lists(st.binary(max_size=2), max_size=3).map(lambda charge: tuple(map(upload, charge)))
 WISHES = st.builds(
     spec,
     prompt=st.text(max_size=80),
@@ -268,77 +274,83 @@ WISHES = st.builds(
     tier=TIERS,
     output_format=FORMATS,
     frame_count=st.one_of(st.none(), st.integers(2, 16)),
-    references=PICTURES,
+    references=IMAGES,
     mask=st.one_of(st.none(), st.builds(upload)),
     steps=st.one_of(st.none(), st.integers(1, 50)),
 )
-PAID = st.sampled_from([BY_GRID, BY_AREA, BY_PICTURE, replace(BY_GRID, rates=WRITING)])
+PAID = st.sampled_from([BY_GRID, BY_AREA, BY_IMAGE, replace(BY_GRID, rates=WRITING)])
 
 
-@given(wish=WISHES, partials=st.integers(0, 3), chance=st.data())
+@given(request_spec=WISHES, partials=st.integers(0, 3), chance=st.data())
 def test_no_count_within_the_physical_bounds_costs_more_than_the_quote(
-    wish: Spec, partials: int, chance: st.DataObject
+    request_spec: Spec, partials: int, chance: st.DataObject
 ) -> None:
-    size = wish.size or chance.draw(FREE_SIZES)
-    tier = wish.tier or chance.draw(st.sampled_from(["low", "medium", "high"]))
-    frames = chance.draw(st.integers(1, wish.frame_count or 16)) if wish.output_format == "gif" else 1
-    brought = len(wish.references) + (wish.mask is not None)
-    text_in = chance.draw(st.integers(0, wish.n * text_of(wish)))
-    image_in = chance.draw(st.integers(0, wish.n * brought * 2_200))
+    size = request_spec.size or chance.draw(FREE_SIZES)
+    tier = request_spec.tier or chance.draw(st.sampled_from(["low", "medium", "high"]))
+    frames = chance.draw(st.integers(1, request_spec.frame_count or 16)) if request_spec.output_format == "gif" else 1
+    input_images = len(request_spec.references) + (request_spec.mask is not None)
+    text_in = chance.draw(st.integers(0, request_spec.n * text_tokens(request_spec)))
+    image_in = chance.draw(st.integers(0, request_spec.n * input_images * 2_200))
     drawn = GRID.output_tokens(tier, size) or 0
     usage = Usage(
         text_in=text_in,
         text_cached=chance.draw(st.integers(0, text_in)),
         image_in=image_in,
         image_cached=chance.draw(st.integers(0, image_in)),
-        image_out=wish.n * (frames * drawn + 100 * chance.draw(st.integers(0, partials))),
+        image_out=request_spec.n * (frames * drawn + 100 * chance.draw(st.integers(0, partials))),
     )
 
-    found = charged(wish, build_generation(usage=usage))
+    charge = charged(request_spec, build_generation(usage=usage))
 
-    assert found.nano <= quote(wish, PAINTER, WAY, BY_GRID, partials)
+    assert charge.nano <= quote(request_spec, PAINTER, WAY, BY_GRID, partials)
 
 
-@given(wish=WISHES, paid=PAID, tier=TIERS, size=st.one_of(st.none(), FREE_SIZES), chance=st.data())
+@given(request_spec=WISHES, paid=PAID, tier=TIERS, size=st.one_of(st.none(), FREE_SIZES), chance=st.data())
 def test_no_estimate_is_above_the_quote_or_nothing(
-    wish: Spec, paid: Price, tier: str | None, size: Size | None, chance: st.DataObject
+    request_spec: Spec, paid: Price, tier: str | None, size: Size | None, chance: st.DataObject
 ) -> None:
-    count = chance.draw(st.integers(1, wish.n))
-    bought = build_generation(*["fox"] * count, tier=wish.tier or tier, size=wish.size or size)
+    count = chance.draw(st.integers(1, request_spec.n))
+    generated = build_generation(*["fox"] * count, tier=request_spec.tier or tier, size=request_spec.size or size)
 
-    assert 0 < charged(wish, bought, paid).nano <= quoted(wish, paid)
-
-
-@given(wish=WISHES, size=FREE_SIZES, paid=PAID)
-def test_a_size_left_open_is_quoted_at_no_less_than_any_size_on_offer(wish: Spec, size: Size, paid: Price) -> None:
-    assert quoted(replace(wish, size=None), paid) >= quoted(replace(wish, size=size), paid)
+    assert 0 < charged(request_spec, generated, paid).nano <= quoted(request_spec, paid)
 
 
-@given(wish=WISHES, choice=st.sampled_from(CLASSIC.choices), paid=st.sampled_from([BY_GRID, BY_TABLE, BY_AREA]))
-def test_a_size_left_open_is_quoted_at_no_less_than_any_choice(wish: Spec, choice: Size, paid: Price) -> None:
+@given(request_spec=WISHES, size=FREE_SIZES, paid=PAID)
+def test_a_size_left_open_is_quoted_at_no_less_than_any_size_on_offer(
+    request_spec: Spec, size: Size, paid: Price
+) -> None:
+    assert quoted(replace(request_spec, size=None), paid) >= quoted(replace(request_spec, size=size), paid)
+
+
+@given(request_spec=WISHES, choice=st.sampled_from(CLASSIC.choices), paid=st.sampled_from([BY_GRID, BY_TABLE, BY_AREA]))
+def test_a_size_left_open_is_quoted_at_no_less_than_any_choice(request_spec: Spec, choice: Size, paid: Price) -> None:
     some = replace(PAINTER, sizes=CLASSIC)
 
-    assert quote(replace(wish, size=None), some, WAY, paid) >= quote(replace(wish, size=choice), some, WAY, paid)
+    assert quote(replace(request_spec, size=None), some, WAY, paid) >= quote(
+        replace(request_spec, size=choice), some, WAY, paid
+    )
 
 
-@given(wish=WISHES, paid=PAID)
-def test_a_quote_grows_with_everything_that_is_asked_for(wish: Spec, paid: Price) -> None:
-    low, medium, high, free = (quoted(replace(wish, tier=tier), paid) for tier in ("low", "medium", "high", None))
-    now = quoted(wish, paid)
+@given(request_spec=WISHES, paid=PAID)
+def test_a_quote_grows_with_everything_that_is_asked_for(request_spec: Spec, paid: Price) -> None:
+    low, medium, high, free = (
+        quoted(replace(request_spec, tier=tier), paid) for tier in ("low", "medium", "high", None)
+    )
+    now = quoted(request_spec, paid)
 
     assert 0 < low <= medium <= high <= free
-    assert quoted(replace(wish, n=wish.n + 1), paid) * wish.n == now * (wish.n + 1)
-    assert quoted(replace(wish, prompt=wish.prompt + "x"), paid) >= now
-    assert quoted(replace(wish, references=(*wish.references, upload())), paid) >= now
-    assert quoted(replace(wish, steps=(wish.steps or 0) + 1), paid) >= now
-    assert quoted(replace(wish, frame_count=16), paid) >= now
-    assert quote(wish, PAINTER, WAY, paid, 3) >= now
+    assert quoted(replace(request_spec, n=request_spec.n + 1), paid) * request_spec.n == now * (request_spec.n + 1)
+    assert quoted(replace(request_spec, prompt=request_spec.prompt + "x"), paid) >= now
+    assert quoted(replace(request_spec, references=(*request_spec.references, upload())), paid) >= now
+    assert quoted(replace(request_spec, steps=(request_spec.steps or 0) + 1), paid) >= now
+    assert quoted(replace(request_spec, frame_count=16), paid) >= now
+    assert quote(request_spec, PAINTER, WAY, paid, 3) >= now
 
 
-@given(wish=WISHES, most=st.integers(1, 10))
-def test_orders_side_by_side_are_quoted_at_what_the_request_is(wish: Spec, most: int) -> None:
+@given(request_spec=WISHES, most=st.integers(1, 10))
+def test_orders_side_by_side_are_quoted_at_what_the_request_is(request_spec: Spec, most: int) -> None:
     painter = replace(PAINTER, routes=(route(prices=(BY_GRID,), max_n=most),))
-    (plan,) = find_candidates(wish, painter, {"alpha"}, TODAY).plans
-    parts = [quote(order, painter, plan.route, plan.price) for order in upstream_specs(wish, plan)]
+    (plan,) = find_candidates(request_spec, painter, {"alpha"}, TODAY).plans
+    parts = [quote(order, painter, plan.route, plan.price) for order in upstream_specs(request_spec, plan)]
 
-    assert sum(parts) == quote(wish, painter, plan.route, plan.price)
+    assert sum(parts) == quote(request_spec, painter, plan.route, plan.price)

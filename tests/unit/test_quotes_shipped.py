@@ -24,15 +24,15 @@ SHIPPED = read_catalog(Path(__file__).parents[2] / "config" / "models.yaml", TOD
 
 
 def shipped(name: str, backend: str = "openai", catalog: Catalog = SHIPPED) -> tuple[Model, Route, Price]:
-    found = catalog.get(name, TODAY)
-    way = next(route for route in found.routes if route.backend == backend)
+    shipped_model = catalog.get(name, TODAY)
+    way = next(route for route in shipped_model.routes if route.backend == backend)
     current = current_price(way.prices, TODAY)
     assert current is not None
-    return found, way, current
+    return shipped_model, way, current
 
 
 @pytest.mark.parametrize(
-    ("name", "backend", "wish", "bought", "charge"),
+    ("name", "backend", "request_spec", "generated", "charge"),
     [
         (
             "gpt-image-2",
@@ -65,12 +65,12 @@ def shipped(name: str, backend: str = "openai", catalog: Catalog = SHIPPED) -> t
     ],
 )
 def test_worked_examples_come_out_to_the_nano_dollar(
-    name: str, backend: str, wish: Spec, bought: Generation, charge: Charge
+    name: str, backend: str, request_spec: Spec, generated: Generation, charge: Charge
 ) -> None:
     known = shipped(name, backend)
 
-    assert cost(wish, *known, bought) == charge
-    assert charge.nano <= quote(wish, *known, 2)
+    assert cost(request_spec, *known, generated) == charge
+    assert charge.nano <= quote(request_spec, *known, 2)
 
 
 MULTIPLES = st.integers(1, 240).map(lambda times: 16 * times)
@@ -87,31 +87,33 @@ BY_TOKEN = sorted(name for name in SHIPPED.models if shipped(name, SANDBOX)[2].r
 
 
 @settings(max_examples=examples(300))
-@given(name=st.sampled_from(BY_TOKEN), wish=WISHES, chance=st.data())
-def test_what_the_sandbox_counts_is_never_above_the_quote(name: str, wish: Spec, chance: st.DataObject) -> None:
-    found, way, current = shipped(name, SANDBOX)
-    sizes = st.sampled_from(found.sizes.choices) if found.sizes.choices else FREE_SIZES
-    tier, size = chance.draw(st.sampled_from([None, *found.tiers])), chance.draw(st.one_of(st.none(), sizes))
-    wish = replace(wish, model=name, tier=tier, size=size)
-    order = UpstreamRequest(spec=wish, route=way, price=current, request_id="req_1")
+@given(name=st.sampled_from(BY_TOKEN), request_spec=WISHES, chance=st.data())
+def test_what_the_sandbox_counts_is_never_above_the_quote(name: str, request_spec: Spec, chance: st.DataObject) -> None:
+    shipped_model, way, current = shipped(name, SANDBOX)
+    sizes = st.sampled_from(shipped_model.sizes.choices) if shipped_model.sizes.choices else FREE_SIZES
+    tier, size = chance.draw(st.sampled_from([None, *shipped_model.tiers])), chance.draw(st.one_of(st.none(), sizes))
+    request_spec = replace(request_spec, model=name, tier=tier, size=size)
+    order = UpstreamRequest(spec=request_spec, route=way, price=current, request_id="req_1")
     drawn = size or DEFAULT_SIZE
     usage = count_tokens(order, drawn, resolve_tier(order, drawn))
 
-    booked = cost(wish, found, way, current, build_generation(usage=usage, tier=tier, size=drawn))
+    booked = cost(request_spec, shipped_model, way, current, build_generation(usage=usage, tier=tier, size=drawn))
 
     assert usage is not None
     assert booked.basis is Basis.USAGE
-    assert 0 < booked.nano <= quote(wish, found, way, current)
+    assert 0 < booked.nano <= quote(request_spec, shipped_model, way, current)
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED.models))
 def test_every_route_of_the_shipped_file_can_be_quoted_and_booked(name: str) -> None:
-    found = SHIPPED.get(name, TODAY)
-    for way in found.routes:
+    shipped_model = SHIPPED.get(name, TODAY)
+    for way in shipped_model.routes:
         for current in way.prices:
-            wish = spec(n=min(2, way.max_n))
-            held = quote(wish, found, way, current)
-            booked = cost(wish, found, way, current, build_generation(*["fox"] * wish.n, size=SQUARE))
+            request_spec = spec(n=min(2, way.max_n))
+            held = quote(request_spec, shipped_model, way, current)
+            booked = cost(
+                request_spec, shipped_model, way, current, build_generation(*["fox"] * request_spec.n, size=SQUARE)
+            )
 
             assert 0 < booked.nano <= held
             assert held < 30_000_000_000
@@ -120,8 +122,8 @@ def test_every_route_of_the_shipped_file_can_be_quoted_and_booked(name: str) -> 
 def test_what_together_hands_through_is_booked_as_an_estimate() -> None:
     partners = {"openai", "google"}
     for name in SHIPPED.models:
-        found = SHIPPED.get(name, TODAY)
-        for way in (way for way in found.routes if way.backend == "together"):
+        shipped_model = SHIPPED.get(name, TODAY)
+        for way in (way for way in shipped_model.routes if way.backend == "together"):
             (current,) = way.prices
 
             assert current.approximate is (way.model.split("/")[0] in partners), way.model

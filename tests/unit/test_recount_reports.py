@@ -26,14 +26,14 @@ class Site:
     """Two replicas on one store, one database and one clock. While one waits, the others in `awake` go on."""
 
     def __init__(self) -> None:
-        self.ledger, self.books, self.replicas = FakeQuotaStore(counted=True), FakeLedger(), FakeReplicaRegistry()
+        self.ledger, self.sql_ledger, self.replicas = FakeQuotaStore(counted=True), FakeLedger(), FakeReplicaRegistry()
         self.stage = QuotaHarness(FakeStore(self.ledger), "search", self.ledger)
         self.one, self.other = (self.replica(name) for name in ("one", "other"))
         self.awake: list[HoldQuota] = [self.one, self.other]
         self.open: list[AbstractAsyncContextManager[Hold]] = []  # what nobody refers to is ended
 
     def replica(self, name: str) -> HoldQuota:
-        money = build_money(self.ledger, self.books, intervals=Intervals(), replicas=self.replicas, name=name)
+        money = build_money(self.ledger, self.sql_ledger, intervals=Intervals(), replicas=self.replicas, name=name)
         money.recount_reports.monotonic = lambda: self.replicas.now
         money.recount_reports.sleep = self.go_on
         return money
@@ -49,7 +49,7 @@ class Site:
             await money.recount_reports.heartbeat()
         await self.go_on(ALIVE_SECONDS)
 
-    async def buy(self, money: HoldQuota) -> None:
+    async def hold_and_post(self, money: HoldQuota) -> None:
         """Hold 20 cents, and leave the hold open."""
         holding = money.hold("search", [self.stage.hold_request()], [DAY], SENT)
         self.open.append(holding)
@@ -65,10 +65,10 @@ async def site() -> Site:
 
 async def test_calls_under_way_elsewhere_are_counted_after_a_wipe(site: Site) -> None:
     for _ in range(2):
-        await site.buy(site.one)
+        await site.hold_and_post(site.one)
     site.ledger.forget()
     with pytest.raises(LimitExceeded):
-        await site.buy(site.other)
+        await site.hold_and_post(site.other)
     assert await site.stage.used() == 40 * CENT
     assert site.replicas.recounts == {}
 
@@ -79,10 +79,10 @@ async def test_entries_that_are_not_written_elsewhere_are_counted_after_a_wipe(s
         async with site.one.hold("search", [claim], [DAY], SENT) as held:
             await held.post(claim.entry)
     site.ledger.forget()
-    assert site.books.written == {}
+    assert site.sql_ledger.written == {}
     with pytest.raises(LimitExceeded):
-        await site.buy(site.other)
-    assert len(site.books.written) == 2
+        await site.hold_and_post(site.other)
+    assert len(site.sql_ledger.written) == 2
 
 
 async def test_what_is_owed_elsewhere_is_counted_after_a_wipe(site: Site) -> None:
@@ -94,25 +94,25 @@ async def test_what_is_owed_elsewhere_is_counted_after_a_wipe(site: Site) -> Non
         site.ledger.down = False
         site.ledger.forget()
         with pytest.raises(LimitExceeded):
-            await site.buy(site.other)
+            await site.hold_and_post(site.other)
 
 
 async def test_nobody_is_admitted_while_a_report_is_missing(site: Site) -> None:
-    await site.buy(site.one)
+    await site.hold_and_post(site.one)
     site.ledger.forget()
 
     site.one.settlement.quotas = unreachable = FakeQuotaStore()
     unreachable.down = True
     with pytest.raises(StateUnavailable, match="other replicas have not reported"):
-        await site.buy(site.other)
+        await site.hold_and_post(site.other)
 
 
 async def test_a_replica_that_is_dead_is_waited_for_no_longer_than_it_takes_to_know(site: Site) -> None:
-    await site.buy(site.one)
+    await site.hold_and_post(site.one)
     site.ledger.forget()
     site.awake.remove(site.one)
     before = site.replicas.now
-    await site.buy(site.other)
+    await site.hold_and_post(site.other)
     assert site.replicas.now - before <= ALIVE_SECONDS + 1
 
 
@@ -121,23 +121,23 @@ async def test_a_replica_that_went_in_order_is_not_waited_for(site: Site) -> Non
     site.awake.remove(site.one)
     site.ledger.forget()
     before = site.replicas.now
-    await site.buy(site.other)
+    await site.hold_and_post(site.other)
     assert site.replicas.now == before
 
 
 async def test_after_the_database_was_away_others_are_given_time_to_show_themselves(site: Site) -> None:
     """All signs of life are old then. A replica that took the others for dead would rebuild without them."""
     for _ in range(2):
-        await site.buy(site.one)
+        await site.hold_and_post(site.one)
     site.ledger.forget()
     site.replicas.down = True
     with pytest.raises(StateUnavailable):
-        await site.buy(site.other)
+        await site.hold_and_post(site.other)
     site.awake.remove(site.one)
     await site.go_on(60)
     site.replicas.down = False
     await site.other.recount_reports.heartbeat()
-    rebuilding = asyncio.create_task(site.buy(site.other))
+    rebuilding = asyncio.create_task(site.hold_and_post(site.other))
     await asyncio.sleep(0)
     site.awake.append(site.one)
     with pytest.raises(LimitExceeded):
@@ -190,14 +190,14 @@ async def test_a_store_of_ones_own_asks_nobody() -> None:
 
 async def test_all_who_need_a_rebuild_wait_for_the_same(site: Site) -> None:
     site.ledger.forget()
-    found = await asyncio.gather(*(site.buy(site.other) for _ in range(5)), return_exceptions=True)
-    assert sum(isinstance(each, LimitExceeded) for each in found) == 3
-    assert sum(each is None for each in found) == 2
+    outcomes = await asyncio.gather(*(site.hold_and_post(site.other) for _ in range(5)), return_exceptions=True)
+    assert sum(isinstance(item, LimitExceeded) for item in outcomes) == 3
+    assert sum(item is None for item in outcomes) == 2
 
 
 async def test_a_store_that_is_emptied_while_others_report_is_counted_once_more(site: Site) -> None:
     for _ in range(2):
-        await site.buy(site.one)
+        await site.hold_and_post(site.one)
     site.ledger.forget()
     waits = 0
 
@@ -210,7 +210,7 @@ async def test_a_store_that_is_emptied_while_others_report_is_counted_once_more(
 
     site.other.recount_reports.sleep = emptied_at_first
     with pytest.raises(LimitExceeded):
-        await site.buy(site.other)
+        await site.hold_and_post(site.other)
     assert await site.stage.used() == 40 * CENT
 
 

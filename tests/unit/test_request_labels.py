@@ -10,7 +10,7 @@ CATALOG = catalog(model(aliases=("vendor/painter",)), model(id="plain", tiers=()
 
 
 @pytest.mark.parametrize(
-    ("name", "tier", "marks"),
+    ("name", "tier", "built_labels"),
     [
         ("painter", "high", RequestLabels(model="painter", tier="high")),
         ("vendor/painter", None, RequestLabels(model="painter", tier="auto")),
@@ -20,8 +20,8 @@ CATALOG = catalog(model(aliases=("vendor/painter",)), model(id="plain", tiers=()
         ("a caller's own word", "high", NO_LABELS),
     ],
 )
-def test_model_and_tier_are_the_catalogs(name: str, tier: str | None, marks: RequestLabels) -> None:
-    assert build_labels(spec(model=name, tier=tier), CATALOG, TODAY) == marks
+def test_model_and_tier_are_the_catalogs(name: str, tier: str | None, built_labels: RequestLabels) -> None:
+    assert build_labels(spec(model=name, tier=tier), CATALOG, TODAY) == built_labels
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,11 @@ from tests.fakes.models_yaml import reading
 BACKENDS = {"alpha", "beta", "gamma"}
 
 
-def order(wish: Spec, asked: Model, number: int = 0, partials: int = 0) -> list[str]:
-    plans = order_plans(find_candidates(wish, asked, BACKENDS, TODAY).plans, wish, asked, number, partials)
-    return [each.route.backend for each in plans]
+def order(request_spec: Spec, asked: Model, number: int = 0, partials: int = 0) -> list[str]:
+    plans = order_plans(
+        find_candidates(request_spec, asked, BACKENDS, TODAY).plans, request_spec, asked, number, partials
+    )
+    return [item.route.backend for item in plans]
 
 
 @pytest.mark.parametrize("names", list(permutations(sorted(BACKENDS))))
@@ -154,7 +156,7 @@ LARGE = Size(3840, 2160)
 
 
 @pytest.mark.parametrize(
-    ("wish", "names"),
+    ("request_spec", "names"),
     [
         (spec(tier="low", size=SQUARE), ["alpha", "beta"]),
         (spec(tier="medium", size=SQUARE), ["beta", "alpha"]),
@@ -166,36 +168,41 @@ LARGE = Size(3840, 2160)
     ],
 )
 async def test_cheapest_switches_backends_between_tiers_where_prices_cross(
-    tmp_path: Path, wish: Spec, names: list[str]
+    tmp_path: Path, request_spec: Spec, names: list[str]
 ) -> None:
     """By tokens a square costs $0.006 in low and $0.053 in medium; flat it is $0.02."""
     known = reading(tmp_path, CROSSING)
-    drawn = [f"picture {number}" for number in range(wish.n)]
+    drawn = [f"picture {number}" for number in range(request_spec.n)]
     backends = {name: FakeBackend(build_generation(*drawn)) for name in ("alpha", "beta")}
 
-    made = await images_from(backends)(wish, caller(), known)
+    made = await images_from(backends)(request_spec, caller(), known)
 
-    assert order(wish, known.models["painter"]) == names
+    assert order(request_spec, known.models["painter"]) == names
     assert (made.result.backend, len(backends[names[0]].requests), len(backends[names[1]].requests)) == (names[0], 1, 0)
 
 
 def test_the_order_of_cheapest_is_that_of_the_quotes(tmp_path: Path) -> None:
     painter = reading(tmp_path, CROSSING).models["painter"]
-    wish = spec(tier="low", size=SQUARE)
-    alpha, beta = find_candidates(wish, painter, BACKENDS, TODAY).plans
+    request_spec = spec(tier="low", size=SQUARE)
+    alpha, beta = find_candidates(request_spec, painter, BACKENDS, TODAY).plans
 
-    assert max_price(wish, painter, alpha, 0) < max_price(wish, painter, beta, 0) == 20_000_000
-    assert order(wish, painter, partials=0) == ["alpha", "beta"]
-    assert max_price(wish, painter, alpha, 3) == max_price(wish, painter, alpha, 0) + 300 * 30_000
-    assert max_price(spec(tier="low", size=SQUARE, n=2), painter, alpha, 3) == 2 * max_price(wish, painter, alpha, 0)
+    assert max_price(request_spec, painter, alpha, 0) < max_price(request_spec, painter, beta, 0) == 20_000_000
+    assert order(request_spec, painter, partials=0) == ["alpha", "beta"]
+    assert max_price(request_spec, painter, alpha, 3) == max_price(request_spec, painter, alpha, 0) + 300 * 30_000
+    assert max_price(spec(tier="low", size=SQUARE, n=2), painter, alpha, 3) == 2 * max_price(
+        request_spec, painter, alpha, 0
+    )
 
 
 def test_previews_that_would_have_to_be_paid_for_count(tmp_path: Path) -> None:
     edited = CROSSING.replace("per_image: 0.02", "per_image: 0.01")
     painter = reading(tmp_path, edited).models["painter"]
-    wish = spec(tier="low", size=SQUARE)
+    request_spec = spec(tier="low", size=SQUARE)
 
-    assert (order(wish, painter), order(wish, painter, partials=3)) == (["alpha", "beta"], ["beta", "alpha"])
+    assert (order(request_spec, painter), order(request_spec, painter, partials=3)) == (
+        ["alpha", "beta"],
+        ["beta", "alpha"],
+    )
 
 
 def test_only_one_picture_that_is_not_developed_has_previews() -> None:
@@ -222,12 +229,12 @@ def test_the_sandbox_has_previews_of_models_whose_vendor_has_them(paid: Price, s
 
 
 def test_a_policy_changes_with_the_file(tmp_path: Path) -> None:
-    wish = spec(tier="medium", size=SQUARE)
+    request_spec = spec(tier="medium", size=SQUARE)
 
     before = reading(tmp_path, CROSSING).models["painter"]
     after = reading(tmp_path, CROSSING.replace("cheapest", "priority")).models["painter"]
 
-    assert (order(wish, before), order(wish, after)) == (["beta", "alpha"], ["alpha", "beta"])
+    assert (order(request_spec, before), order(request_spec, after)) == (["beta", "alpha"], ["alpha", "beta"])
 
 
 async def test_a_weighted_model_is_served_by_whom_the_lot_of_the_request_names() -> None:
@@ -236,7 +243,7 @@ async def test_a_weighted_model_is_served_by_whom_the_lot_of_the_request_names()
     backends = {name: FakeBackend(*[build_generation()] * 40) for name in ("alpha", "beta")}
     ids = [f"req_{number}" for number in range(40)]
 
-    served = [(await images_from(backends)(spec(), caller(request_id=each), known)).result.backend for each in ids]
+    served = [(await images_from(backends)(spec(), caller(request_id=item), known)).result.backend for item in ids]
 
-    assert served == [("alpha", "beta")[weighted_order((3, 1), request_hash(each))[0]] for each in ids]
+    assert served == [("alpha", "beta")[weighted_order((3, 1), request_hash(item))[0]] for item in ids]
     assert set(served) == {"alpha", "beta"}

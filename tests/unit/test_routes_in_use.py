@@ -146,7 +146,7 @@ class Previews(NullListener):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "has", "n", "shown", "noted"),
+    ("expected", "has", "n", "shown", "noted"),
     [
         (0, 3, 1, 0, ()),
         (2, 3, 1, 2, ()),
@@ -156,12 +156,12 @@ class Previews(NullListener):
     ],
 )
 async def test_previews_that_did_not_come_are_noted(
-    wanted: int, has: int, n: int, shown: int, noted: tuple[str, ...]
+    expected: int, has: int, n: int, shown: int, noted: tuple[str, ...]
 ) -> None:
     listener, alpha = Previews(), FakeBackend(build_generation(*"ab"[:n]), previews=has)
     replica = Gateway(backends={"alpha": alpha}).replica()
 
-    delivery = await replica.make(image_request(spec(n=n), partials=wanted), listener)
+    delivery = await replica.make(image_request(spec(n=n), partials=expected), listener)
 
     assert ([preview.index for preview in listener.shown], delivery.notes) == ([*range(shown)], noted)
 

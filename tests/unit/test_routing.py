@@ -34,16 +34,16 @@ BOX = route(backend=SANDBOX)
 EVERYWHERE = model(routes=(ALPHA, BETA, BOX))
 
 
-def chosen(wish: Spec, asked: Model, on: Collection[str], today: date) -> tuple[Plan, ...]:
-    return require_plans(wish, asked, find_candidates(wish, asked, on, today))
+def chosen(request_spec: Spec, asked: Model, on: Collection[str], today: date) -> tuple[Plan, ...]:
+    return require_plans(request_spec, asked, find_candidates(request_spec, asked, on, today))
 
 
-def backends_of(plans: tuple[Plan, ...]) -> list[str]:
-    return [each.route.backend for each in plans]
+def plan_backends(plans: tuple[Plan, ...]) -> list[str]:
+    return [item.route.backend for item in plans]
 
 
 @pytest.mark.parametrize(
-    ("on", "found"),
+    ("on", "candidates"),
     [
         ({"alpha", "beta", SANDBOX}, ["alpha", "beta"]),
         ({"alpha", SANDBOX}, ["alpha"]),
@@ -54,9 +54,9 @@ def backends_of(plans: tuple[Plan, ...]) -> list[str]:
     ],
 )
 def test_real_backends_come_in_the_order_of_the_catalog_and_the_sandbox_only_alone(
-    on: set[str], found: list[str]
+    on: set[str], candidates: list[str]
 ) -> None:
-    assert backends_of(chosen(spec(), EVERYWHERE, on, TODAY)) == found
+    assert plan_backends(chosen(spec(), EVERYWHERE, on, TODAY)) == candidates
 
 
 def test_the_sandbox_does_not_stand_in_for_a_real_backend_that_refuses() -> None:
@@ -80,9 +80,9 @@ def test_a_route_without_a_price_in_effect_is_not_there() -> None:
     tomorrow = route(backend="alpha", prices=(price(effective=date(2026, 11, 22)),))
     catalogued = model(routes=(tomorrow, BETA, BOX))
 
-    assert backends_of(chosen(spec(), catalogued, {"alpha", "beta"}, TODAY)) == ["beta"]
-    assert backends_of(chosen(spec(), catalogued, {"alpha", "beta"}, date(2026, 11, 22))) == ["alpha", "beta"]
-    assert backends_of(chosen(spec(), catalogued, {"alpha", SANDBOX}, TODAY)) == [SANDBOX]
+    assert plan_backends(chosen(spec(), catalogued, {"alpha", "beta"}, TODAY)) == ["beta"]
+    assert plan_backends(chosen(spec(), catalogued, {"alpha", "beta"}, date(2026, 11, 22))) == ["alpha", "beta"]
+    assert plan_backends(chosen(spec(), catalogued, {"alpha", SANDBOX}, TODAY)) == [SANDBOX]
     with pytest.raises(ModelNotFound):
         chosen(spec(), catalogued, {"alpha"}, TODAY)
 
@@ -91,14 +91,14 @@ def test_a_plan_has_the_price_of_the_day() -> None:
     old, new = price(version="old"), price(version="new", effective=date(2026, 11, 22))
     repriced = model(routes=(route(prices=(old, new)),))
 
-    assert [each.price for each in chosen(spec(), repriced, {"alpha"}, TODAY)] == [old]
-    assert [each.price for each in chosen(spec(), repriced, {"alpha"}, date(2026, 11, 22))] == [new]
+    assert [item.price for item in chosen(spec(), repriced, {"alpha"}, TODAY)] == [old]
+    assert [item.price for item in chosen(spec(), repriced, {"alpha"}, date(2026, 11, 22))] == [new]
 
 
 def test_backends_that_cannot_honour_all_of_it_are_passed_over() -> None:
     mixed = model(routes=(route(backend="alpha", carries=frozenset()), BETA))
 
-    assert backends_of(chosen(spec(tier="low"), mixed, {"alpha", "beta"}, TODAY)) == ["beta"]
+    assert plan_backends(chosen(spec(tier="low"), mixed, {"alpha", "beta"}, TODAY)) == ["beta"]
 
 
 def test_where_nobody_can_the_first_refusal_is_told() -> None:
@@ -142,7 +142,7 @@ def test_each_field_that_a_route_does_not_carry_is_refused_by_name(name: str) ->
 
 
 @pytest.mark.parametrize(
-    ("wish", "able", "param", "message"),
+    ("request_spec", "able", "param", "message"),
     [
         (
             spec(output_format="svg"),
@@ -182,15 +182,17 @@ def test_each_field_that_a_route_does_not_carry_is_refused_by_name(name: str) ->
         ),
     ],
 )
-def test_what_a_route_cannot_do_is_refused_with_its_name(wish: Spec, able: Route, param: str, message: str) -> None:
-    refused = find_unsupported(wish, able)
+def test_what_a_route_cannot_do_is_refused_with_its_name(
+    request_spec: Spec, able: Route, param: str, message: str
+) -> None:
+    refused = find_unsupported(request_spec, able)
 
     assert isinstance(refused, InvalidValue)
     assert (refused.param, refused.code, refused.message) == (param, "invalid_value", message)
 
 
 @pytest.mark.parametrize(
-    ("wish", "able"),
+    ("request_spec", "able"),
     [
         (spec(), route(sizes=SizeRule(max_edge=1))),
         (spec(size=Size(1920, 1088)), route(sizes=SizeRule(max_edge=1920))),
@@ -199,8 +201,8 @@ def test_what_a_route_cannot_do_is_refused_with_its_name(wish: Spec, able: Route
         (spec(output_format="jpeg", output_compression=0), route(carries=frozenset(), formats=frozenset({"png"}))),
     ],
 )
-def test_what_a_route_can_do_by_itself_or_with_help_is_not_refused(wish: Spec, able: Route) -> None:
-    assert find_unsupported(wish, able) is None
+def test_what_a_route_can_do_by_itself_or_with_help_is_not_refused(request_spec: Spec, able: Route) -> None:
+    assert find_unsupported(request_spec, able) is None
 
 
 PLAIN = route(carries=frozenset(), formats=frozenset({"png", "jpeg"}))
@@ -208,7 +210,7 @@ NATIVE = route(carries=frozenset({"output_compression"}), formats=frozenset({"pn
 
 
 @pytest.mark.parametrize(
-    ("wish", "able", "transcode"),
+    ("request_spec", "able", "transcode"),
     [
         (spec(), PLAIN, None),
         (spec(output_format="jpeg"), PLAIN, None),
@@ -222,30 +224,30 @@ NATIVE = route(carries=frozenset({"output_compression"}), formats=frozenset({"pn
     ],
 )
 def test_the_gateway_transcodes_only_what_the_route_cannot(
-    wish: Spec, able: Route, transcode: tuple[str, int] | None
+    request_spec: Spec, able: Route, transcode: tuple[str, int] | None
 ) -> None:
     cent = price()
     expected = Transcode(output_format=transcode[0], quality=transcode[1]) if transcode else None
 
-    assert build_plan(wish, able, cent) == Plan(route=able, price=cent, transcode=expected)
+    assert build_plan(request_spec, able, cent) == Plan(route=able, price=cent, transcode=expected)
 
 
 def test_what_is_transcoded_here_is_asked_for_as_plain_png() -> None:
-    wish = spec(output_format="webp", output_compression=30, background="transparent")
+    request_spec = spec(output_format="webp", output_compression=30, background="transparent")
 
-    (order,) = upstream_specs(wish, build_plan(wish, PLAIN, price()))
+    (order,) = upstream_specs(request_spec, build_plan(request_spec, PLAIN, price()))
 
     assert order == spec(output_format="png", output_compression=None, background="transparent")
 
 
 def test_what_is_not_transcoded_is_asked_for_as_it_is() -> None:
-    wish = spec(output_format="webp", output_compression=30, tier="low", seed=1)
+    request_spec = spec(output_format="webp", output_compression=30, tier="low", seed=1)
 
-    assert upstream_specs(wish, build_plan(wish, NATIVE, price())) == (wish,)
+    assert upstream_specs(request_spec, build_plan(request_spec, NATIVE, price())) == (request_spec,)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "at_once", "counts"),
+    ("requested_images", "at_once", "counts"),
     [
         (1, 10, [1]),
         (10, 10, [10]),
@@ -257,10 +259,10 @@ def test_what_is_not_transcoded_is_asked_for_as_it_is() -> None:
         (3, 1, [1, 1, 1]),
     ],
 )
-def test_more_than_a_route_draws_at_a_time_is_split(wanted: int, at_once: int, counts: list[int]) -> None:
-    wish = spec(n=wanted, tier="low")
+def test_more_than_a_route_draws_at_a_time_is_split(requested_images: int, at_once: int, counts: list[int]) -> None:
+    request_spec = spec(n=requested_images, tier="low")
 
-    placed = upstream_specs(wish, build_plan(wish, route(max_n=at_once), price()))
+    placed = upstream_specs(request_spec, build_plan(request_spec, route(max_n=at_once), price()))
 
     assert [order.n for order in placed] == counts
     assert all(order.tier == "low" for order in placed)

@@ -21,7 +21,7 @@ async def test_many_open_holds_are_renewed_in_several_calls_and_none_is_left_out
 
     class Ledger(FakeQuotaStore):
         async def extend(self, team: str, hold_requests: Sequence[HoldRequest]) -> None:
-            renewed.append([each.hold_id for each in hold_requests])
+            renewed.append([item.hold_id for item in hold_requests])
             await super().extend(team, hold_requests)
 
     keep = Settlement(

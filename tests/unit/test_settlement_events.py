@@ -21,12 +21,12 @@ PLAN = Plan(route=route(), price=price())
 EVER = EntryFilter(since=0, until=2**62)
 
 
-def wanted(hold_id: str) -> HoldRequest:
+def hold_request(hold_id: str) -> HoldRequest:
     return build_hold_request(hold_id, spec(), PLAN, model(), caller(), cache_status=CacheStatus.MISS)
 
 
 def paid(held: Hold, name: str) -> Entry:
-    return build_entry(wanted(name), held.admission.held_at)
+    return build_entry(hold_request(name), held.admission.held_at)
 
 
 class Mute(FakeQuotaStore):
@@ -52,90 +52,90 @@ class Slow(FakeQuotaStore):
 
 
 def scene(ledger: FakeQuotaStore) -> tuple[HoldQuota, FakeLedger, Recorder]:
-    books, observer = FakeLedger(), Recorder()
-    return build_money(ledger, books, observer), books, observer
+    sql_ledger, observer = FakeLedger(), Recorder()
+    return build_money(ledger, sql_ledger, observer), sql_ledger, observer
 
 
-async def agreed(money: HoldQuota, books: FakeLedger, observer: Recorder) -> list[str]:
+async def agreed(money: HoldQuota, sql_ledger: FakeLedger, observer: Recorder) -> list[str]:
     """The holds of the entries that were told; the books have the same, and nothing else."""
     await money.settlement.write_outbox()
     await money.settlement.sweep()
-    told = [event.entry.hold_id for event in observer.of(EntryPosted)]
-    assert sorted(told) == sorted([entry.hold_id async for entry in books.entries(EVER)])
-    return told
+    observed = [event.entry.hold_id for event in observer.of(EntryPosted)]
+    assert sorted(observed) == sorted([entry.hold_id async for entry in sql_ledger.entries(EVER)])
+    return observed
 
 
 async def test_posted_and_voided() -> None:
-    money, books, observer = scene(FakeQuotaStore(counted=True))
-    async with money.hold("search", [wanted("a"), wanted("b")], []) as held:
+    money, sql_ledger, observer = scene(FakeQuotaStore(counted=True))
+    async with money.hold("search", [hold_request("a"), hold_request("b")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.void("b")
-    assert await agreed(money, books, observer) == ["a"]
+    assert await agreed(money, sql_ledger, observer) == ["a"]
     assert observer.of(HoldVoided) == [HoldVoided(team="search")]
     assert sum(event.count for event in observer.of(EntriesWritten)) == 1
 
 
 async def test_an_answer_that_was_lost_is_no_second_entry() -> None:
-    money, books, observer = scene(Mute(counted=True))
-    async with money.hold("search", [wanted("a")], []) as held:
+    money, sql_ledger, observer = scene(Mute(counted=True))
+    async with money.hold("search", [hold_request("a")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     assert observer.of(EntryPosted) == []
     await money.settlement.extend_leases()
-    assert await agreed(money, books, observer) == ["a"]
+    assert await agreed(money, sql_ledger, observer) == ["a"]
 
 
 async def test_two_that_try_at_once_tell_once() -> None:
     ledger = Slow(counted=True)
-    money, books, observer = scene(ledger)
-    async with money.hold("search", [wanted("a")], []) as held:
+    money, sql_ledger, observer = scene(ledger)
+    async with money.hold("search", [hold_request("a")], []) as held:
         await held.mark_sent()
         ledger.down = True
         await held.post(paid(held, "a"))
         ledger.down = False
         await asyncio.gather(money.settlement.extend_leases(), money.settlement.extend_leases())
-    assert await agreed(money, books, observer) == ["a"]
+    assert await agreed(money, sql_ledger, observer) == ["a"]
 
 
 async def test_who_comes_too_late_has_posted_nothing() -> None:
     ledger = FakeQuotaStore(counted=True)
-    money, books, observer = scene(ledger)
-    async with money.hold("search", [wanted("a")], []) as held:
+    money, sql_ledger, observer = scene(ledger)
+    async with money.hold("search", [hold_request("a")], []) as held:
         await held.mark_sent()
         ledger.now += 61_000_000
         await money.settlement.sweep()
         await held.post(paid(held, "a"))
-    assert await agreed(money, books, observer) == ["a"]
+    assert await agreed(money, sql_ledger, observer) == ["a"]
     assert [event.entry.status for event in observer.of(EntryPosted)] == [EntryStatus.LOST]
 
 
 @pytest.mark.parametrize("fails_first", [False, True])
 async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: bool) -> None:
     ledger = FakeQuotaStore(counted=True)
-    money, books, observer = scene(ledger)
-    async with money.hold("search", [wanted("a"), wanted("b")], []) as held:
+    money, sql_ledger, observer = scene(ledger)
+    async with money.hold("search", [hold_request("a"), hold_request("b")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "b"))
     ledger.now += 61_000_000
-    books.down = fails_first
+    sql_ledger.down = fails_first
     if fails_first:
         with pytest.raises(Exception, match="ledger"):
             await money.settlement.sweep()
         assert [event.entry.hold_id for event in observer.of(EntryPosted)] == ["b"]
-    books.down = False
+    sql_ledger.down = False
     await money.settlement.sweep()
     await money.settlement.drain_outbox("search")
-    assert await agreed(money, books, observer) == ["b", "a"]
+    assert await agreed(money, sql_ledger, observer) == ["b", "a"]
 
 
 async def test_what_is_held_and_what_waits_is_told_by_team() -> None:
     ledger = FakeQuotaStore(counted=True)
     money, _, _ = scene(ledger)
-    async with money.hold("search", [wanted("a"), wanted("b")], []) as held:
+    async with money.hold("search", [hold_request("a"), hold_request("b")], []) as held:
         await held.mark_sent()
         backlog = money.settlement.backlog()
-        assert (backlog.open_holds, backlog.held_amounts) == ({"search": 2}, {"search": 2 * wanted("a").quote})
+        assert (backlog.open_holds, backlog.held_amounts) == ({"search": 2}, {"search": 2 * hold_request("a").quote})
         assert (backlog.outbox_entries, backlog.oldest_posted_at, backlog.pending_settlements) == (0, None, 0)
         await held.post(paid(held, "a"))
         ledger.down = True

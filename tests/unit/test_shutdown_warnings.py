@@ -31,9 +31,9 @@ def test_an_heir_is_named() -> None:
 def test_what_leads_to_a_model_that_ends_is_named() -> None:
     known = catalog(OLD, NEW, model(id="other", successor="old"), retired={"gone": Retired(since=END, successor="old")})
 
-    _, *found = build_shutdown_warnings(known, (), END)
+    _, *warnings = build_shutdown_warnings(known, (), END)
 
-    assert found == [
+    assert warnings == [
         "models.yaml: $.default_model: 'old' ended on 2026-12-01: then a request that names no model is a 404",
         "models.yaml: $.models.other.successor: 'old' ended on 2026-12-01 itself",
         "models.yaml: $.retired.gone.successor: 'old' ended on 2026-12-01 itself",
@@ -47,6 +47,8 @@ def test_a_team_that_may_use_nothing_else_is_named() -> None:
         Team(name="free"),
     ]
 
-    _, *found = build_shutdown_warnings(catalog(NEW, OLD), teams, TODAY)
+    _, *warnings = build_shutdown_warnings(catalog(NEW, OLD), teams, TODAY)
 
-    assert found == ["teams.yaml: $.teams.bound.models: from 2026-12-01 on the team may use no model: all of these end"]
+    assert warnings == [
+        "teams.yaml: $.teams.bound.models: from 2026-12-01 on the team may use no model: all of these end"
+    ]

@@ -92,9 +92,9 @@ class GatedAdmission(FakeAdmissionControl):
     moment: asyncio.Event
 
     @asynccontextmanager
-    async def slot(self, route: Route, calls: int, pictures: int) -> AsyncIterator[Slot | Failure]:
+    async def slot(self, route: Route, calls: int, images: int) -> AsyncIterator[Slot | Failure]:
         await self.moment.wait()
-        async with FakeAdmissionControl.slot(self, route, calls, pictures) as slot:
+        async with FakeAdmissionControl.slot(self, route, calls, images) as slot:
             yield slot
 
 
@@ -291,7 +291,7 @@ async def test_a_local_leader_that_another_replica_serves_serves_those_that_wait
     assert len(owners.done) == 2
 
 
-async def buy(single_flight: SingleFlight, flight: Flight = SHARED) -> Membership:
+async def attempt(single_flight: SingleFlight, flight: Flight = SHARED) -> Membership:
     """Lead a flight to a result, unless another request did."""
     async with single_flight.join(flight) as member:
         if member.earlier is None:
@@ -304,8 +304,8 @@ async def test_each_role_on_a_flight_is_observed() -> None:
     observer = Recorder()
     single_flight = build_single_flight(FakeFlights(), observer=observer)
 
-    await buy(single_flight)
-    await buy(single_flight)
+    await attempt(single_flight)
+    await attempt(single_flight)
 
     assert [event.role for event in observer.of(FlightResolved)] == [Role.LEADER, Role.FINISHED]
 
@@ -316,7 +316,7 @@ async def test_a_lost_flight_is_observed() -> None:
     await flights.mark_sent(KEY.scope, KEY.name, "another")
 
     with pytest.raises(OutcomeUnknown):
-        await buy(build_single_flight(flights, observer=observer))
+        await attempt(build_single_flight(flights, observer=observer))
 
     assert [event.role for event in observer.of(FlightResolved)] == [Role.LOST]
 
@@ -325,7 +325,7 @@ async def test_a_flight_without_a_key_is_led_without_the_store() -> None:
     flights = FakeFlights()
     flights.down = True
 
-    member = await buy(build_single_flight(flights), Flight())
+    member = await attempt(build_single_flight(flights), Flight())
 
     assert (member.earlier, member.result) == (None, result())
 
@@ -355,7 +355,7 @@ async def test_a_mistake_of_ours_reaches_local_requests_and_leaves_the_flight_to
 
     leading = asyncio.create_task(fail())
     await entered.wait()
-    ends = await asyncio.gather(leading, buy(single_flight), return_exceptions=True)
+    ends = await asyncio.gather(leading, attempt(single_flight), return_exceptions=True)
 
     assert [type(end) for end in ends] == [ZeroDivisionError] * 2
     assert (await flights.acquire(KEY.scope, KEY.name, "another")).role is Role.FOLLOWER
@@ -372,7 +372,7 @@ async def test_a_replica_that_stops_cancels_the_requests_that_wait_in_it() -> No
 
     leading = asyncio.create_task(hang())
     await entered.wait()
-    joining = asyncio.create_task(buy(single_flight))
+    joining = asyncio.create_task(attempt(single_flight))
     await asyncio.sleep(0)
     leading.cancel()
 
@@ -387,7 +387,7 @@ async def test_a_block_that_ends_without_a_result_releases_local_requests() -> N
     single_flight = build_single_flight(FakeFlights())
 
     async with single_flight.join(SHARED):
-        joining = asyncio.create_task(buy(single_flight))
+        joining = asyncio.create_task(attempt(single_flight))
         await asyncio.sleep(0)
 
     with pytest.raises(asyncio.CancelledError):

@@ -45,25 +45,25 @@ DAY = 86_400
     ],
 )
 def test_everything_follows_from_the_id(kind: str, form: str, ending: str, media_type: str) -> None:
-    picture = new_image_id("search", form, RANDOM, kind)
+    stored_id = new_image_id("search", form, RANDOM, kind)
 
-    assert picture.startswith(kind)
-    assert picture.endswith(RANDOM)
-    assert to_stored_name(picture) == f"{picture}.{ending}"
-    assert to_media_type(to_stored_name(picture)) == media_type
-    assert is_stored_name(to_stored_name(picture))
-    assert owned_stored_name("search", picture) == to_stored_name(picture)
+    assert stored_id.startswith(kind)
+    assert stored_id.endswith(RANDOM)
+    assert to_stored_name(stored_id) == f"{stored_id}.{ending}"
+    assert to_media_type(to_stored_name(stored_id)) == media_type
+    assert is_stored_name(to_stored_name(stored_id))
+    assert owned_stored_name("search", stored_id) == to_stored_name(stored_id)
 
 
 @pytest.mark.parametrize(("seconds", "end"), [(None, RANDOM), (3600, "-3600"), (2_592_000, "-2592000")])
 def test_an_id_says_how_long_its_file_is_lent(seconds: int | None, end: str) -> None:
-    picture = new_image_id("search", "jpeg", RANDOM, UPLOADED, seconds)
+    stored_id = new_image_id("search", "jpeg", RANDOM, UPLOADED, seconds)
 
-    assert picture.endswith(end)
-    assert (parse_lifetime(picture), parse_team_digest(picture)) == (seconds, build_team_digest("search"))
-    assert owned_stored_name("search", picture) == f"{picture}.jpg"
-    assert parse_upload_id(f"{picture}.jpg") == picture
-    assert lifetime_seconds(f"{picture}.jpg", 10 * DAY) == min(seconds or 10 * DAY, 10 * DAY)
+    assert stored_id.endswith(end)
+    assert (parse_lifetime(stored_id), parse_team_digest(stored_id)) == (seconds, build_team_digest("search"))
+    assert owned_stored_name("search", stored_id) == f"{stored_id}.jpg"
+    assert parse_upload_id(f"{stored_id}.jpg") == stored_id
+    assert lifetime_seconds(f"{stored_id}.jpg", 10 * DAY) == min(seconds or 10 * DAY, 10 * DAY)
 
 
 @pytest.mark.parametrize("name", [ID, f"{ID}.png", "file-1.png", f"{UPLOADED}{ID[4:]}.png.name", "notes.txt"])
@@ -79,7 +79,7 @@ def test_no_text_leads_out_of_the_store(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "stored_id",
     [
         new_image_id("ads", "png", RANDOM),
         f"{ID}.png",
@@ -96,8 +96,8 @@ def test_no_text_leads_out_of_the_store(text: str) -> None:
         f" {ID}",
     ],
 )
-def test_an_id_that_is_another_teams_or_altered_names_nothing(picture: str) -> None:
-    assert owned_stored_name("search", picture) is None
+def test_an_id_that_is_another_teams_or_altered_names_nothing(stored_id: str) -> None:
+    assert owned_stored_name("search", stored_id) is None
 
 
 @pytest.mark.parametrize("name", [ID, f"{ID}.jpg", f"{ID}.png.name", f"{ID}.png#1", f"x{ID}.png", "notes.txt", ""])
@@ -130,7 +130,7 @@ def listed(name: str, age: float) -> StoredObject:
     return StoredObject(name=name, length=1, written_at=NOW - timedelta(seconds=age))
 
 
-BROUGHT_NAME = to_stored_name(new_image_id("search", "webp", RANDOM, UPLOADED))
+UPLOADED_NAME = to_stored_name(new_image_id("search", "webp", RANDOM, UPLOADED))
 LENT_NAME = to_stored_name(new_image_id("search", "webp", RANDOM, UPLOADED, 7200))
 LONG_NAME = to_stored_name(new_image_id("search", "webp", RANDOM, UPLOADED, 2 * DAY))
 
@@ -140,10 +140,10 @@ LONG_NAME = to_stored_name(new_image_id("search", "webp", RANDOM, UPLOADED, 2 * 
     [
         (f"{ID}.png", DAY - 1, False),
         (f"{ID}.png", DAY, True),
-        (BROUGHT_NAME, DAY - 1, False),
-        (BROUGHT_NAME, DAY, True),
-        (to_filename_key(BROUGHT_NAME), DAY + 3599, False),
-        (to_filename_key(BROUGHT_NAME), DAY + 3600, True),
+        (UPLOADED_NAME, DAY - 1, False),
+        (UPLOADED_NAME, DAY, True),
+        (to_filename_key(UPLOADED_NAME), DAY + 3599, False),
+        (to_filename_key(UPLOADED_NAME), DAY + 3600, True),
         (LENT_NAME, 7199, False),
         (LENT_NAME, 7200, True),
         (to_filename_key(LENT_NAME), 7200 + 3599, False),
@@ -153,7 +153,7 @@ LONG_NAME = to_stored_name(new_image_id("search", "webp", RANDOM, UPLOADED, 2 * 
         (LONG_NAME, DAY, True),
         (f"{ID}.png#1", 3599, False),
         (f"{ID}.png#17", 3600, True),
-        (f"{to_filename_key(BROUGHT_NAME)}#2", 3600, True),
+        (f"{to_filename_key(UPLOADED_NAME)}#2", 3600, True),
         ("notes.txt", 1000 * DAY, False),
         ("img_holiday.png", 1000 * DAY, False),
         (f"{ID}.png#", 1000 * DAY, False),

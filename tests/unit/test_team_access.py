@@ -59,7 +59,7 @@ BOUND = Team(name="search", models=frozenset({"painter"}), tiers=frozenset({"med
 
 
 @pytest.mark.parametrize(
-    ("team", "wish"),
+    ("team", "request_spec"),
     [
         (SEARCH, spec()),
         (SEARCH, spec(model="other", tier="high")),
@@ -67,8 +67,8 @@ BOUND = Team(name="search", models=frozenset({"painter"}), tiers=frozenset({"med
         (BOUND, spec(tier="medium")),
     ],
 )
-def test_what_a_team_may_use_passes(team: Team, wish: Spec) -> None:
-    authorize(team, wish, model())
+def test_what_a_team_may_use_passes(team: Team, request_spec: Spec) -> None:
+    authorize(team, request_spec, model())
 
 
 def test_a_model_without_tiers_is_open_to_a_team_bound_to_tiers() -> None:
@@ -76,16 +76,16 @@ def test_a_model_without_tiers_is_open_to_a_team_bound_to_tiers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "param", "message"),
+    ("request_spec", "param", "message"),
     [
         (spec(model="other", tier="low"), "model", "Team 'search' may not use the model 'other'."),
         (spec(tier="high"), "quality", "Team 'search' may not use the quality 'high'; it may use low, medium."),
         (spec(), "quality", "Team 'search' has to name a quality: low, medium."),
     ],
 )
-def test_what_a_team_may_not_use_is_refused_by_name(wish: Spec, param: str, message: str) -> None:
+def test_what_a_team_may_not_use_is_refused_by_name(request_spec: Spec, param: str, message: str) -> None:
     with pytest.raises(NotAllowed) as refused:
-        authorize(BOUND, wish, model())
+        authorize(BOUND, request_spec, model())
 
     assert (refused.value.param, refused.value.message) == (param, message)
 
@@ -94,17 +94,17 @@ LEASHED = Key(id="k1", team=SEARCH, digest="", models=frozenset({"painter"}), ti
 
 
 @pytest.mark.parametrize(
-    ("wish", "param", "message"),
+    ("request_spec", "param", "message"),
     [
         (spec(model="other", tier="low"), "model", "Key 'k1' may not use the model 'other'."),
         (spec(tier="high"), "quality", "Key 'k1' may not use the quality 'high'; it may use low."),
         (spec(), "quality", "Key 'k1' has to name a quality: low."),
     ],
 )
-def test_what_a_key_may_not_use_is_refused_by_its_name(wish: Spec, param: str, message: str) -> None:
+def test_what_a_key_may_not_use_is_refused_by_its_name(request_spec: Spec, param: str, message: str) -> None:
     authorize(LEASHED, spec(tier="low"), model())
     with pytest.raises(NotAllowed) as refused:
-        authorize(LEASHED, wish, model())
+        authorize(LEASHED, request_spec, model())
 
     assert (refused.value.param, refused.value.message) == (param, message)
 

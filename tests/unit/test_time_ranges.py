@@ -36,9 +36,9 @@ def at(*parts: int) -> datetime:
     ],
 )
 def test_a_moment_is_a_date_or_a_date_time(text: str, meant: datetime) -> None:
-    found = parse_moment(text, "since")
+    moment = parse_moment(text, "since")
 
-    assert (found, found.tzinfo) == (meant, UTC)
+    assert (moment, moment.tzinfo) == (meant, UTC)
 
 
 @pytest.mark.parametrize(
