@@ -69,7 +69,7 @@ def test_a_team_is_served_by_the_backends_that_it_may_use(on: set[str], who: Tea
 
 
 @pytest.mark.parametrize(("on", "who"), [(on, who) for on, who, backends in MAY_USE if on and not backends])
-def test_who_may_use_none_of_the_backends_is_told_so(on: set[str], who: Team) -> None:
+def test_a_team_that_may_use_no_backend_gets_that_error(on: set[str], who: Team) -> None:
     with pytest.raises(NotAllowed) as refused:
         require_plans(spec(), EVERYWHERE, find_candidates(spec(), EVERYWHERE, on, TODAY, who))
 
@@ -88,7 +88,7 @@ SEEDLESS = frozenset(REQUIRED_FEATURES) - {"seed"}
         (SEEDLESS, SEEDLESS, UnknownParameter, "'seed'. It is not supported by provider alpha"),
     ],
 )
-def test_a_bar_is_told_only_where_it_is_what_stands_in_the_way(
+def test_a_bar_is_reported_only_if_it_is_the_obstacle(
     alpha: frozenset[str], beta: frozenset[str], kind: type[GatewayError], message: str
 ) -> None:
     asked = model(routes=(route(backend="alpha", carries=alpha), route(backend="beta", carries=beta)))

@@ -45,7 +45,7 @@ BY_SIGN = {sign: {kind for kind in FailureKind if SIGNALS[kind] is sign} for sig
 def after(
     *outcomes: CallOutcome, health: CircuitBreaker | None = None, now: float = 0.0, rules: BreakerRules = RULES
 ) -> CircuitBreaker:
-    """What is known after calls that began and ended one after another, at one time."""
+    """Record consecutive calls at one time."""
     health = health or CircuitBreaker()
     for outcome in outcomes:
         health = record_outcome(health, outcome, health.epoch, now, rules)
@@ -82,7 +82,7 @@ def test_what_says_nothing_moves_nothing(kind: FailureKind) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(BY_SIGN[Signal.BAD]))
-def test_so_many_in_a_row_open_it_however_far_apart(kind: FailureKind) -> None:
+def test_consecutive_failures_open_it_however_far_apart(kind: FailureKind) -> None:
     health = CircuitBreaker()
     for number in range(5):
         assert current_state(health, number * 300.0) is BreakerState.CLOSED
@@ -273,14 +273,14 @@ def test_a_refusal_that_was_found_out_opens_it_for_that_reason() -> None:
         (Failure(kind=FailureKind.RATE_LIMITED, message="", retry_after=9, asked=False), 0),
     ],
 )
-def test_an_account_at_its_limit_is_left_in_peace(outcome: CallOutcome, seconds: float) -> None:
+def test_an_account_at_its_limit_is_blocked(outcome: CallOutcome, seconds: float) -> None:
     assert block_seconds_after(outcome) == seconds
 
 
 @pytest.mark.parametrize(
     ("left", "resets", "seconds"), [(1, 30.0, 0), (0, 30.0, 30), (0, None, 1), (-1, 30.0, 30), (0, 0.0, 0)]
 )
-def test_an_account_that_is_used_up_is_left_in_peace(left: int, resets: float | None, seconds: float) -> None:
+def test_a_used_up_account_is_blocked(left: int, resets: float | None, seconds: float) -> None:
     assert block_seconds_for(RateLimit(measure="images", remaining=left, resets_in=resets)) == seconds
 
 

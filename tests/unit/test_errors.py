@@ -71,7 +71,7 @@ WITH_MORE = frozenset({FailureShared, FailureReplayed, LimitExceeded})
 
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if leaf not in WITH_MORE], ids=lambda leaf: leaf.__name__)
-def test_every_leaf_carries_what_the_caller_is_told(leaf: type[GatewayError]) -> None:
+def test_every_leaf_carries_the_message_for_the_caller(leaf: type[GatewayError]) -> None:
     refused = leaf("It is wrong.", param="size", code="refined")
 
     assert (refused.message, refused.param, refused.code) == ("It is wrong.", "size", "refined")

@@ -1,4 +1,4 @@
-"""What hangs on the clock, shown on the fake: rates, midnights, leases. The real one obeys the same suite otherwise."""
+"""Effects of the clock on the fake: rates, midnights, leases. The real store obeys the contract suite."""
 
 from datetime import UTC, datetime
 

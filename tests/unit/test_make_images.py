@@ -32,7 +32,7 @@ from service.usecases.ports.events import AttemptFinished
 from service.usecases.ports.image_codec import ImageInfo
 from tests.fakes.backends import FakeBackend
 from tests.fakes.builders import SQUARE, build_generation, caller, catalog, edit, failure, linked, model, route, spec
-from tests.fakes.gateway import drawn as images_in_delivery
+from tests.fakes.gateway import drawn as images
 from tests.fakes.gateway import images_from
 from tests.fakes.image_codec import FakeImageCodec
 from tests.fakes.observer import Recorder
@@ -46,23 +46,23 @@ JPEG = ImageInfo(media_type="image/jpeg", size=Size(640, 480), has_alpha=False)
 
 
 def of(**rights: Any) -> Caller:
-    """Somebody of a team with these rights."""
+    """Build a caller of a team with these rights."""
     return caller(key=Key(id="search-1", team=Team(name="search", **rights), digest="d"))
 
 
 async def test_a_wish_becomes_pictures() -> None:
     alpha, paid_images = FakeBackend(build_generation("fox")), build_generation("fox")
-    request_spec = spec(tier="low", size=SQUARE)
+    a_spec = spec(tier="low", size=SQUARE)
 
-    made = await images_from({"alpha": alpha})(request_spec, caller(), catalog())
+    made = await images_from({"alpha": alpha})(a_spec, caller(), catalog())
 
-    assert (made.spec, made.result.generation, made.result.created) == (request_spec, paid_images, 1_795_000_000)
+    assert (made.spec, made.result.generation, made.result.created) == (a_spec, paid_images, 1_795_000_000)
     (order,) = alpha.requests
-    assert (order.spec, order.route, order.price) == (request_spec, route(), route().prices[0])
+    assert (order.spec, order.route, order.price) == (a_spec, route(), route().prices[0])
     assert (order.request_id, made.result.upstream_model) == ("req_1", "alpha/painter")
 
 
-async def test_who_wants_addresses_is_told_when_there_is_no_place() -> None:
+async def test_a_caller_that_wants_addresses_gets_an_error_without_a_store() -> None:
     alpha = FakeBackend(build_generation("fox"))
     with pytest.raises(StoreUnavailable, match="were made"):
         await images_from({"alpha": alpha})(spec(), caller(), catalog(), linked=True)
@@ -99,9 +99,9 @@ async def test_what_the_vendor_did_not_date_is_dated_here() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_spec", "who", "kind"),
+    ("a_spec", "who", "kind"),
     [
-        (spec(model="nobody"), caller(), ModelNotFound),
+        (spec(model="missing"), caller(), ModelNotFound),
         (spec(model="painter"), of(models=frozenset({"other"})), NotAllowed),
         (spec(tier="ultra"), caller(), InvalidValue),
         (spec(size=Size(1920, 1080)), caller(), InvalidValue),
@@ -111,25 +111,23 @@ async def test_what_the_vendor_did_not_date_is_dated_here() -> None:
     ],
 )
 async def test_what_is_wrong_is_found_before_anything_is_bought(
-    request_spec: Spec, who: Caller, kind: type[GatewayError]
+    a_spec: Spec, who: Caller, kind: type[GatewayError]
 ) -> None:
     alpha, observer = FakeBackend(), Recorder()
 
     with pytest.raises(kind):
-        await images_from({"alpha": alpha}, observer=observer)(request_spec, who, catalog())
+        await images_from({"alpha": alpha}, observer=observer)(a_spec, who, catalog())
 
     assert (alpha.requests, observer.of(AttemptFinished)) == ([], [])
 
 
-@pytest.mark.parametrize(
-    "request_spec", [edit(linked(), tier="ultra"), edit(linked(), model="nobody"), edit(linked(), seed=1)]
-)
-async def test_nothing_is_fetched_for_a_wish_that_cannot_be_granted(request_spec: Spec) -> None:
+@pytest.mark.parametrize("changes", [{"tier": "ultra"}, {"model": "missing"}, {"seed": 1}])
+async def test_nothing_is_fetched_for_a_request_that_is_refused(changes: Mapping[str, object]) -> None:
     links = FakeReferenceFetcher({"https://pictures.test/fox.png": b"fox"})
     known = catalog(model(routes=(route(carries=frozenset({"image", "quality"})),)))
 
     with pytest.raises(GatewayError):
-        await images_from({"alpha": FakeBackend()}, links=links)(request_spec, caller(), known)
+        await images_from({"alpha": FakeBackend()}, links=links)(edit(linked(), **changes), caller(), known)
 
     assert links.fetched == []
 
@@ -153,7 +151,7 @@ async def test_the_first_backend_of_the_catalog_draws() -> None:
 
     made = await images_from({"beta": beta, "alpha": alpha})(spec(), caller(), TWO_WAYS)
 
-    assert (images_in_delivery(made), made.result.backend, beta.requests) == ([b"a"], "alpha", [])
+    assert (images(made), made.result.backend, beta.requests) == ([b"a"], "alpha", [])
 
 
 @pytest.mark.parametrize("kind", ONWARDS)
@@ -162,12 +160,12 @@ async def test_after_a_failure_of_a_backend_the_next_one_is_asked(kind: FailureK
 
     made = await images_from({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
-    assert (images_in_delivery(made), made.result.upstream_model) == ([b"b"], "beta/painter")
+    assert (images(made), made.result.upstream_model) == ([b"b"], "beta/painter")
     assert (len(alpha.requests), len(beta.requests)) == (1, 1)
 
 
 @pytest.mark.parametrize("kind", FINAL)
-async def test_after_a_final_failure_nobody_else_is_asked(kind: FailureKind) -> None:
+async def test_after_a_final_failure_no_other_backend_is_called(kind: FailureKind) -> None:
     alpha, beta = FakeBackend(failure(kind, "No.")), FakeBackend(build_generation("b"))
 
     with pytest.raises(BackendFailed) as failed:
@@ -185,7 +183,7 @@ async def test_a_final_failure_counts_more_than_the_one_before() -> None:
         await images_from({"alpha": alpha, "beta": beta})(spec(), caller(), TWO_WAYS)
 
 
-async def test_every_attempt_is_told() -> None:
+async def test_every_attempt_is_observed() -> None:
     observer = Recorder()
     alpha, beta = FakeBackend(failure(FailureKind.OVERLOADED)), FakeBackend(build_generation())
 
@@ -204,14 +202,14 @@ def four_four_two(*, usages: tuple[Usage | None, ...]) -> list[Generation]:
     return [build_generation(*some, usage=usage) for some, usage in zip(names, usages, strict=True)]
 
 
-async def test_a_large_order_is_split_and_joined_in_order_whoever_is_first() -> None:
+async def test_a_large_request_is_split_and_joined_in_order_of_its_calls() -> None:
     usage = Usage(text_in=10, image_out=100)
     alpha = FakeBackend(*four_four_two(usages=(usage, usage, usage)), admission=[5, 3, 0])
 
     made = await images_from({"alpha": alpha})(spec(n=10), caller(), FOUR_AT_ONCE)
 
     assert [order.spec.n for order in alpha.requests] == [4, 4, 2]
-    assert images_in_delivery(made) == [name.encode() for name in "abcdefghij"]
+    assert images(made) == [name.encode() for name in "abcdefghij"]
     assert made.result.generation.usage == Usage(text_in=30, image_out=300)
     assert (made.spec.n, made.result.generation.size, made.result.generation.created) == (10, SQUARE, 1_795_000_000)
 
@@ -226,7 +224,7 @@ async def test_usage_that_is_known_in_part_is_not_known() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(MAY_BE_BILLED))
-async def test_if_one_of_several_may_have_been_billed_nobody_else_is_asked(kind: FailureKind) -> None:
+async def test_if_one_of_several_may_have_been_billed_no_other_backend_is_called(kind: FailureKind) -> None:
     alpha = FakeBackend(failure(FailureKind.RATE_LIMITED), failure(kind, "billed?"))
     beta = FakeBackend(build_generation())
     both = catalog(model(routes=(route(max_n=4), route(backend="beta"))))
@@ -244,7 +242,7 @@ async def test_if_all_of_several_failed_for_nothing_the_next_backend_is_asked_fo
 
     made = await images_from({"alpha": alpha, "beta": beta})(spec(n=5), caller(), both)
 
-    assert (len(images_in_delivery(made)), beta.requests[0].spec.n) == (5, 5)
+    assert (len(images(made)), beta.requests[0].spec.n) == (5, 5)
 
 
 PNG_ONLY = catalog(model(routes=(route(carries=frozenset(), formats=frozenset({"png"})),)))
@@ -252,14 +250,14 @@ PNG_ONLY = catalog(model(routes=(route(carries=frozenset(), formats=frozenset({"
 
 async def test_what_a_backend_cannot_write_is_developed_here() -> None:
     alpha = FakeBackend(build_generation("a", "b", usage=Usage(image_out=7)))
-    request_spec = spec(n=2, output_format="webp", output_compression=30)
+    a_spec = spec(n=2, output_format="webp", output_compression=30)
 
-    made = await images_from({"alpha": alpha})(request_spec, caller(), PNG_ONLY)
+    made = await images_from({"alpha": alpha})(a_spec, caller(), PNG_ONLY)
 
     assert (alpha.requests[0].spec.output_format, alpha.requests[0].spec.output_compression) == ("png", None)
-    assert images_in_delivery(made) == [b"webp@30:a", b"webp@30:b"]
+    assert images(made) == [b"webp@30:a", b"webp@30:b"]
     assert (made.result.generation.output_format, made.result.generation.usage) == ("webp", Usage(image_out=7))
-    assert made.spec == request_spec
+    assert made.spec == a_spec
 
 
 @pytest.mark.parametrize(
@@ -278,13 +276,13 @@ async def test_what_a_backend_cannot_write_is_developed_here() -> None:
 async def test_a_picture_in_another_format_than_asked_for_is_mended(
     changes: Mapping[str, object], asked: Spec, drawn: ImageInfo | None, image_bytes: bytes
 ) -> None:
-    fake_codec = FakeImageCodec(measures={b"fox": drawn})
+    codec = FakeImageCodec(measures={b"fox": drawn})
 
-    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, codec=fake_codec)(
+    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, codec=codec)(
         asked, caller(), catalog()
     )
 
-    assert images_in_delivery(made) == [image_bytes]
+    assert images(made) == [image_bytes]
 
 
 @pytest.mark.parametrize(
@@ -298,14 +296,14 @@ async def test_a_picture_in_another_format_than_asked_for_is_mended(
 async def test_what_the_vendor_left_unsaid_is_read_from_the_picture(
     changes: Mapping[str, object], size: Size, output_format: str
 ) -> None:
-    fake_codec = FakeImageCodec(measures={b"fox": JPEG})
+    codec = FakeImageCodec(measures={b"fox": JPEG})
     asked = spec(output_format=output_format)
 
-    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, codec=fake_codec)(
+    made = await images_from({"alpha": FakeBackend(build_generation(**changes))}, codec=codec)(
         asked, caller(), catalog()
     )
 
-    assert (made.result.generation.size, made.result.generation.output_format, images_in_delivery(made)) == (
+    assert (made.result.generation.size, made.result.generation.output_format, images(made)) == (
         size,
         output_format,
         [b"fox"],
@@ -318,26 +316,26 @@ async def test_what_the_vendor_left_unsaid_is_read_from_the_picture(
 async def test_a_reply_that_is_no_picture_is_broken_and_not_bought_again(
     changes: Mapping[str, object], known: object
 ) -> None:
-    fake_codec = FakeImageCodec(broken={b"junk"})
+    codec = FakeImageCodec(broken={b"junk"})
     alpha, beta = FakeBackend(build_generation("junk", **changes)), FakeBackend(build_generation())
     routes = (route(carries=frozenset(), formats=frozenset({"png"})), route(backend="beta"))
     both = catalog(model(routes=routes)) if known is PNG_ONLY else TWO_WAYS
     asked = spec(output_format="webp") if known is PNG_ONLY else spec()
 
     with pytest.raises(BackendFailed, match="not a picture") as failed:
-        await images_from({"alpha": alpha, "beta": beta}, codec=fake_codec)(asked, caller(), both)
+        await images_from({"alpha": alpha, "beta": beta}, codec=codec)(asked, caller(), both)
 
     assert (failed.value.failure.kind, beta.requests) == (FailureKind.BROKEN_REPLY, [])
 
 
 async def test_a_reply_that_cannot_be_read_spoils_no_other_order() -> None:
-    fake_codec = FakeImageCodec(broken={b"junk"})
+    codec = FakeImageCodec(broken={b"junk"})
     alpha = FakeBackend(build_generation("junk", output_format=None), build_generation("e", output_format=None))
 
     some = RetryPolicy(wait_seconds=0, accepts_partial=True)
-    made = await images_from({"alpha": alpha}, codec=fake_codec, retry=some)(spec(n=5), caller(), FOUR_AT_ONCE)
+    made = await images_from({"alpha": alpha}, codec=codec, retry=some)(spec(n=5), caller(), FOUR_AT_ONCE)
 
-    assert images_in_delivery(made) == [b"e"]
+    assert images(made) == [b"e"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What an order can cost at most and what it did cost: the vendors' numbers exactly, and no cost above its quote."""
+"""Quotes and costs: the vendors' numbers exactly, and no cost above its quote."""
 
 from dataclasses import replace
 from typing import Any

@@ -26,14 +26,18 @@ class Site:
     """Two replicas on one store, one database and one clock. While one waits, the others in `awake` go on."""
 
     def __init__(self) -> None:
-        self.ledger, self.sql_ledger, self.replicas = FakeQuotaStore(counted=True), FakeLedger(), FakeReplicaRegistry()
+        self.ledger, self.entry_ledger, self.replicas = (
+            FakeQuotaStore(counted=True),
+            FakeLedger(),
+            FakeReplicaRegistry(),
+        )
         self.stage = QuotaHarness(FakeStore(self.ledger), "search", self.ledger)
         self.one, self.other = (self.replica(name) for name in ("one", "other"))
         self.awake: list[HoldQuota] = [self.one, self.other]
-        self.open: list[AbstractAsyncContextManager[Hold]] = []  # what nobody refers to is ended
+        self.open: list[AbstractAsyncContextManager[Hold]] = []  # a hold without a reference is ended
 
     def replica(self, name: str) -> HoldQuota:
-        money = build_money(self.ledger, self.sql_ledger, intervals=Intervals(), replicas=self.replicas, name=name)
+        money = build_money(self.ledger, self.entry_ledger, intervals=Intervals(), replicas=self.replicas, name=name)
         money.recount_reports.monotonic = lambda: self.replicas.now
         money.recount_reports.sleep = self.go_on
         return money
@@ -79,10 +83,10 @@ async def test_entries_that_are_not_written_elsewhere_are_counted_after_a_wipe(s
         async with site.one.hold("search", [claim], [DAY], SENT) as held:
             await held.post(claim.entry)
     site.ledger.forget()
-    assert site.sql_ledger.written == {}
+    assert site.entry_ledger.written == {}
     with pytest.raises(LimitExceeded):
         await site.hold_and_post(site.other)
-    assert len(site.sql_ledger.written) == 2
+    assert len(site.entry_ledger.written) == 2
 
 
 async def test_what_is_owed_elsewhere_is_counted_after_a_wipe(site: Site) -> None:
@@ -97,7 +101,7 @@ async def test_what_is_owed_elsewhere_is_counted_after_a_wipe(site: Site) -> Non
             await site.hold_and_post(site.other)
 
 
-async def test_nobody_is_admitted_while_a_report_is_missing(site: Site) -> None:
+async def test_no_request_is_admitted_while_a_report_is_missing(site: Site) -> None:
     await site.hold_and_post(site.one)
     site.ledger.forget()
 
@@ -179,7 +183,7 @@ async def test_a_hold_whose_answer_is_on_its_way_is_waited_for() -> None:
     assert len((await ledger.snapshot("search")).open_holds) == 1
 
 
-async def test_a_store_of_ones_own_asks_nobody() -> None:
+async def test_a_replica_with_its_own_redis_asks_no_other() -> None:
     money = build_money()
     recounts: RecountReports = money.recount_reports
     await recounts.heartbeat()

@@ -1,4 +1,4 @@
-"""What was used: the books' sums, and a total that is theirs; and the same entries as a file."""
+"""Reports of usage with the ledger's sums and their total, and exports of entries as a file."""
 
 import pytest
 

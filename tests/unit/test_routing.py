@@ -1,4 +1,4 @@
-"""Who may draw, how, and what follows a failure."""
+"""Candidates for a request, their plans, and the step after a failure."""
 
 from collections.abc import Collection
 from datetime import date
@@ -101,7 +101,7 @@ def test_backends_that_cannot_honour_all_of_it_are_passed_over() -> None:
     assert plan_backends(chosen(spec(tier="low"), mixed, {"alpha", "beta"}, TODAY)) == ["beta"]
 
 
-def test_where_nobody_can_the_first_refusal_is_told() -> None:
+def test_without_a_candidate_the_first_refusal_is_reported() -> None:
     unable = model(
         routes=(route(backend="alpha", carries=frozenset()), route(backend="beta", formats=frozenset({"gif"})))
     )

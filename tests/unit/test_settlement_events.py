@@ -30,7 +30,7 @@ def paid(held: Hold, name: str) -> Entry:
 
 
 class Mute(FakeQuotaStore):
-    """Does what it is told once more than it says so."""
+    """Does a command, and loses its first answer."""
 
     mute = 1
 
@@ -51,98 +51,98 @@ class Slow(FakeQuotaStore):
         return done
 
 
-def scene(ledger: FakeQuotaStore) -> tuple[HoldQuota, FakeLedger, Recorder]:
-    sql_ledger, observer = FakeLedger(), Recorder()
-    return build_money(ledger, sql_ledger, observer), sql_ledger, observer
+def scene(quotas: FakeQuotaStore) -> tuple[HoldQuota, FakeLedger, Recorder]:
+    ledger, observer = FakeLedger(), Recorder()
+    return build_money(quotas, ledger, observer), ledger, observer
 
 
-async def agreed(money: HoldQuota, sql_ledger: FakeLedger, observer: Recorder) -> list[str]:
-    """The holds of the entries that were told; the books have the same, and nothing else."""
+async def agreed(money: HoldQuota, ledger: FakeLedger, observer: Recorder) -> list[str]:
+    """Return the holds of the observed entries, which are those of the ledger."""
     await money.settlement.write_outbox()
     await money.settlement.sweep()
     observed = [event.entry.hold_id for event in observer.of(EntryPosted)]
-    assert sorted(observed) == sorted([entry.hold_id async for entry in sql_ledger.entries(EVER)])
+    assert sorted(observed) == sorted([entry.hold_id async for entry in ledger.entries(EVER)])
     return observed
 
 
 async def test_posted_and_voided() -> None:
-    money, sql_ledger, observer = scene(FakeQuotaStore(counted=True))
+    money, ledger, observer = scene(FakeQuotaStore(counted=True))
     async with money.hold("search", [hold_request("a"), hold_request("b")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
         await held.void("b")
-    assert await agreed(money, sql_ledger, observer) == ["a"]
+    assert await agreed(money, ledger, observer) == ["a"]
     assert observer.of(HoldVoided) == [HoldVoided(team="search")]
     assert sum(event.count for event in observer.of(EntriesWritten)) == 1
 
 
 async def test_an_answer_that_was_lost_is_no_second_entry() -> None:
-    money, sql_ledger, observer = scene(Mute(counted=True))
+    money, ledger, observer = scene(Mute(counted=True))
     async with money.hold("search", [hold_request("a")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "a"))
     assert observer.of(EntryPosted) == []
     await money.settlement.extend_leases()
-    assert await agreed(money, sql_ledger, observer) == ["a"]
+    assert await agreed(money, ledger, observer) == ["a"]
 
 
 async def test_two_that_try_at_once_tell_once() -> None:
-    ledger = Slow(counted=True)
-    money, sql_ledger, observer = scene(ledger)
+    quotas = Slow(counted=True)
+    money, ledger, observer = scene(quotas)
     async with money.hold("search", [hold_request("a")], []) as held:
         await held.mark_sent()
-        ledger.down = True
+        quotas.down = True
         await held.post(paid(held, "a"))
-        ledger.down = False
+        quotas.down = False
         await asyncio.gather(money.settlement.extend_leases(), money.settlement.extend_leases())
-    assert await agreed(money, sql_ledger, observer) == ["a"]
+    assert await agreed(money, ledger, observer) == ["a"]
 
 
 async def test_who_comes_too_late_has_posted_nothing() -> None:
-    ledger = FakeQuotaStore(counted=True)
-    money, sql_ledger, observer = scene(ledger)
+    quotas = FakeQuotaStore(counted=True)
+    money, ledger, observer = scene(quotas)
     async with money.hold("search", [hold_request("a")], []) as held:
         await held.mark_sent()
-        ledger.now += 61_000_000
+        quotas.now += 61_000_000
         await money.settlement.sweep()
         await held.post(paid(held, "a"))
-    assert await agreed(money, sql_ledger, observer) == ["a"]
+    assert await agreed(money, ledger, observer) == ["a"]
     assert [event.entry.status for event in observer.of(EntryPosted)] == [EntryStatus.LOST]
 
 
 @pytest.mark.parametrize("fails_first", [False, True])
-async def test_what_expired_is_told_by_who_takes_it_off_the_queue(fails_first: bool) -> None:
-    ledger = FakeQuotaStore(counted=True)
-    money, sql_ledger, observer = scene(ledger)
+async def test_an_expired_entry_is_observed_by_the_replica_that_drains_it(fails_first: bool) -> None:
+    quotas = FakeQuotaStore(counted=True)
+    money, ledger, observer = scene(quotas)
     async with money.hold("search", [hold_request("a"), hold_request("b")], []) as held:
         await held.mark_sent()
         await held.post(paid(held, "b"))
-    ledger.now += 61_000_000
-    sql_ledger.down = fails_first
+    quotas.now += 61_000_000
+    ledger.down = fails_first
     if fails_first:
         with pytest.raises(Exception, match="ledger"):
             await money.settlement.sweep()
         assert [event.entry.hold_id for event in observer.of(EntryPosted)] == ["b"]
-    sql_ledger.down = False
+    ledger.down = False
     await money.settlement.sweep()
     await money.settlement.drain_outbox("search")
-    assert await agreed(money, sql_ledger, observer) == ["b", "a"]
+    assert await agreed(money, ledger, observer) == ["b", "a"]
 
 
-async def test_what_is_held_and_what_waits_is_told_by_team() -> None:
-    ledger = FakeQuotaStore(counted=True)
-    money, _, _ = scene(ledger)
+async def test_the_backlog_is_by_team() -> None:
+    quotas = FakeQuotaStore(counted=True)
+    money, _, _ = scene(quotas)
     async with money.hold("search", [hold_request("a"), hold_request("b")], []) as held:
         await held.mark_sent()
         backlog = money.settlement.backlog()
         assert (backlog.open_holds, backlog.held_amounts) == ({"search": 2}, {"search": 2 * hold_request("a").quote})
         assert (backlog.outbox_entries, backlog.oldest_posted_at, backlog.pending_settlements) == (0, None, 0)
         await held.post(paid(held, "a"))
-        ledger.down = True
+        quotas.down = True
         await held.post(paid(held, "b"))
     backlog = money.settlement.backlog()
     assert (backlog.outbox_entries, backlog.oldest_posted_at, backlog.pending_settlements) == (
         1,
-        ledger.now / 1_000_000,
+        quotas.now / 1_000_000,
         1,
     )

@@ -1,4 +1,4 @@
-"""What the first bytes of a file tell."""
+"""The media type of a file by its first bytes."""
 
 import pytest
 

@@ -68,7 +68,7 @@ def test_without_another_one_the_same_is_asked_once_more_after_a_pause(kind: Fai
 
 
 @pytest.mark.parametrize("kind", FailureKind)
-def test_nobody_is_asked_three_times(kind: FailureKind) -> None:
+def test_no_backend_is_called_three_times(kind: FailureKind) -> None:
     following = next_step(ways(ALPHA), [failed(FailureKind.OVERLOADED), failed(kind)], WAIT_BUDGET)
     assert isinstance(following, Failure)
 
@@ -91,7 +91,7 @@ def test_a_vendor_that_says_when_is_waited_for(kind: FailureKind, after: float |
 
 
 @pytest.mark.parametrize("kind", LATER)
-def test_nobody_waits_longer_than_the_operator_says(kind: FailureKind) -> None:
+def test_no_request_waits_longer_than_the_setting(kind: FailureKind) -> None:
     reported = next_step(ways(ALPHA), [failed(kind, after=10.1)], WAIT_BUDGET)
     assert reported == replace(failure(kind), retry_after=10.1)
 
@@ -121,14 +121,14 @@ def test_an_account_that_is_closed_is_not_waited_for(kind: FailureKind) -> None:
     assert next_step(ways(ALPHA, BETA, alpha=closed), [], WAIT_BUDGET) == PlannedAttempt(plan=BETA)
 
 
-def test_what_passes_is_told_rather_than_what_does_not() -> None:
+def test_a_temporary_failure_is_reported_rather_than_a_final_one() -> None:
     tried = [failed(FailureKind.AUTH_FAILED), failed(FailureKind.RATE_LIMITED, BETA, after=30)]
     assert next_step(ways(ALPHA, BETA), tried, WAIT_BUDGET) == replace(
         failure(FailureKind.RATE_LIMITED), retry_after=30
     )
 
 
-def test_where_nothing_passes_the_first_is_told() -> None:
+def test_without_a_temporary_failure_the_first_is_reported() -> None:
     tried = [failed(FailureKind.MODEL_NOT_FOUND), failed(FailureKind.AUTH_FAILED, BETA)]
     assert next_step(ways(ALPHA, BETA), tried, WAIT_BUDGET) is tried[0].failure
 

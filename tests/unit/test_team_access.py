@@ -26,7 +26,7 @@ def test_a_known_key_is_let_in(header: str) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Bearer   ", "Basic sk-right", "sk-right"])
-def test_without_a_key_nobody_is_let_in(header: str | None) -> None:
+def test_without_a_key_no_caller_is_let_in(header: str | None) -> None:
     with pytest.raises(NotAuthenticated, match="No API key was given") as refused:
         authenticate(header, KEYS, NOW)
 
