@@ -95,17 +95,12 @@ def build_cached_hold_request(  # noqa: PLR0913 (all that a hold is about)
     *,
     cache_status: CacheStatus,
 ) -> HoldRequest:
-    """Build a hold of nothing for a cached result: it counts as a request, and its entry has the saved amount.
-
-    The entry has no tokens, because the vendor counted them for the request that bought the result.
-    """
+    """Build a hold of nothing for a cached result: it counts as a request, and its entry has the saved amount."""
     model = delivered.model
     unsettled = _unsettled_entry(hold_id, spec, model, caller, source, resolved_tier(spec, model), 0, cache_status)
     scopes = hold_scopes(caller.key, model, possible_tiers(spec, model))
-    hold_request = HoldRequest(hold_id=hold_id, quote=0, images=0, scopes=scopes, entry=unsettled)
-    uncounted = replace(delivered.generation, usage=None, partial_usage=None)
-    entry = build_entry(hold_request, 0, replace(delivered, generation=uncounted))
-    return replace(hold_request, entry=entry)
+    entry = _delivered_entry(unsettled, 0, delivered)
+    return HoldRequest(hold_id=hold_id, quote=0, images=0, scopes=scopes, entry=entry)
 
 
 def _unsettled_entry(  # noqa: PLR0913, PLR0917 (the identity of an entry)
@@ -144,11 +139,17 @@ def _unsettled_entry(  # noqa: PLR0913, PLR0917 (the identity of an entry)
 
 def build_entry(hold_request: HoldRequest, held_at: int, delivered: Delivered | None = None) -> Entry:
     """Build the entry of a settled hold: with its delivered images, else failed and booked at the quote."""
-    entry = hold_request.entry
     if delivered is None:
-        return replace(entry, held_at=held_at, status=EntryStatus.FAILED)
+        return replace(hold_request.entry, held_at=held_at, status=EntryStatus.FAILED)
+    return _delivered_entry(hold_request.entry, held_at, delivered)
+
+
+def _delivered_entry(entry: Entry, held_at: int, delivered: Delivered) -> Entry:
+    """Build the entry of delivered images from the one of their hold."""
     model, generation, charge = delivered.model, delivered.generation, delivered.charge
     usage = generation.usage or generation.partial_usage or Usage()
+    if charge.basis is Basis.CACHE:  # the vendor counted its tokens for the request that generated it
+        usage = Usage()
     return replace(
         entry,
         held_at=held_at,
