@@ -91,7 +91,7 @@ def _renamed_below(value: object, steps: Steps, section: str, renamed: str) -> l
     there = _value_at(value, (*steps, section))
     keys: Collection[object] = there if isinstance(there, dict) else ()
     names = [(key, new_name(*steps, renamed, key)) for key in keys if isinstance(key, str)]
-    return [((section, key), f"`{key}` is called {name} now") for key, name in names if name]
+    return [((section, key), f"`{section}.{key}` is called {renamed}.{name} now") for key, name in names if name]
 
 
 def _split_message(text: str) -> tuple[str, str]:

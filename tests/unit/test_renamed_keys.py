@@ -48,6 +48,6 @@ def test_each_new_name_is_known(tmp_path: Path, old: str, new: str) -> None:
 def test_old_keys_in_an_old_section_are_named_at_once(tmp_path: Path) -> None:
     assert problems(tmp_path, {"state": {"answer_seconds": 0.1, "most_waiting": 5}}) == [
         "$: `state` is called redis now",
-        "$: `answer_seconds` is called timeout_seconds now",
-        "$: `most_waiting` is called max_waiting now",
+        "$: `state.answer_seconds` is called redis.timeout_seconds now",
+        "$: `state.most_waiting` is called redis.max_waiting now",
     ]
