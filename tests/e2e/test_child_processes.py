@@ -83,7 +83,7 @@ def entries(http: httpx2.Client, gateway: GatewayProcess) -> list[dict[str, Any]
 
 def open_holds(http: httpx2.Client, gateway: GatewayProcess) -> float:
     text = http.get(f"{gateway.url}/metrics").text
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("gateway_holds_open{"))
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("gateway_open_holds{"))
 
 
 def test_a_killed_store_is_restarted_and_no_entry_becomes_unconfirmed(
@@ -107,7 +107,7 @@ def test_a_killed_store_is_restarted_and_no_entry_becomes_unconfirmed(
         assert "gateway_embedded_restarts_total 2" in http.get(f"{gateway.url}/metrics").text
     with GatewayProcess(tmp_path / "data", environment, options=()) as gateway:
         assert [row["group"]["basis"] for row in entries(http, gateway)] == ["usage"]
-        assert open_holds(http, gateway) == 0
+        assert becomes_true(lambda: open_holds(http, gateway) == 0)
 
 
 def test_a_store_that_cannot_be_restarted_ends_the_process_and_delivered_images_are_booked(
