@@ -81,9 +81,12 @@ def entries(http: httpx2.Client, gateway: GatewayProcess) -> list[dict[str, Any]
     return rows
 
 
-def open_holds(http: httpx2.Client, gateway: GatewayProcess) -> float:
-    text = http.get(f"{gateway.url}/metrics").text
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("gateway_open_holds{"))
+def open_holds(http: httpx2.Client, gateway: GatewayProcess) -> float | None:
+    """Return the open holds of all teams, or None before gauges have been collected."""
+    lines = http.get(f"{gateway.url}/metrics").text.splitlines()
+    if not any(line.startswith("gateway_gauges_collected_timestamp_seconds ") for line in lines):
+        return None
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("gateway_open_holds{"))
 
 
 def test_a_killed_store_is_restarted_and_no_entry_becomes_unconfirmed(
